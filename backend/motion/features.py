@@ -1,0 +1,170 @@
+"""Motion features of HumanML3D (263 numbers a frame) and KIT-ML (251), from joint positions and back.
+
+Guo et al., "Generating Diverse and Natural 3D Human Motions from Text" (CVPR 2022). F frames of positions give F - 1
+frames of features. With J joints the blocks of a frame are: yaw velocity of the root (half an angle, radians), its x and z
+velocity in the heading frame, its height; positions of the other joints without root and heading; rotations of the other
+joints (6 numbers each); velocities of all joints in the heading frame; contacts of the feet.
+
+There are two forms. In the data sets' own the rotation block is the shortest turn from a fixed axis to each bone and says
+nothing that the positions do not; its heading follows the shoulders less the hips (the reference code swaps the hips, and
+published statistics and weights live with that). In the form of bundles trained here the block holds the true
+parent-relative rotations and the heading is that of shoulders and hips together, smoothed over a quarter of a second.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import rotations
+from .skeleton import Skeleton
+
+_UP = np.array([0.0, 1.0, 0.0])
+_FORWARD = np.array([0.0, 0.0, 1.0])
+_LOCAL_SMOOTHING = 5  # sigma in frames of the heading beside true rotations
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each block of a feature frame lies, for a skeleton of `joints` joints."""
+
+    joints: int
+
+    @property
+    def yaw(self) -> slice:
+        return slice(0, 1)
+
+    @property
+    def travel(self) -> slice:
+        return slice(1, 3)
+
+    @property
+    def height(self) -> slice:
+        return slice(3, 4)
+
+    @property
+    def positions(self) -> slice:
+        return slice(4, 4 + 3 * (self.joints - 1))
+
+    @property
+    def rotations(self) -> slice:
+        return slice(self.positions.stop, self.positions.stop + 6 * (self.joints - 1))
+
+    @property
+    def velocities(self) -> slice:
+        return slice(self.rotations.stop, self.rotations.stop + 3 * self.joints)
+
+    @property
+    def contacts(self) -> slice:
+        return slice(self.velocities.stop, self.velocities.stop + 4)
+
+    @property
+    def size(self) -> int:
+        return self.contacts.stop
+
+
+def facing(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Direction `(..., 3)` on the floor that hips and shoulders of `joints (..., J, 3)` face."""
+    hips, shoulders = _across(joints, skeleton)
+    return rotations.normalise(np.cross(_UP, hips + shoulders))
+
+
+def to_origin(joints: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Put a clip `(T, J, 3)` on the floor, its first frame above the origin, and turn `direction (3,)` to +Z."""
+    turned = rotations.rotate(rotations.between(direction, _FORWARD), joints)
+    start = turned[0, 0]
+    return turned - np.array([start[0], turned[..., 1].min(), start[2]])
+
+
+def joints_to_features(joints: np.ndarray, skeleton: Skeleton, local: np.ndarray | None = None) -> np.ndarray:
+    """Features `(T - 1, D)` of joint positions `(T, J, 3)` in the skeleton's units; the clip is moved to the origin first.
+
+    With parent-relative rotations `local (T, J, 4)` the features have the form of bundles trained here, without them the
+    data sets' own.
+    """
+    if len(joints) < 2:
+        raise ValueError("Features need at least two frames of positions.")
+    joints = np.asarray(joints, dtype=np.float64)
+    if local is None:
+        joints = to_origin(joints, facing(joints[0], skeleton))
+        hips, shoulders = _across(joints, skeleton)
+        across = rotations.normalise(shoulders - hips)
+        forward = rotations.normalise(_gaussian(np.cross(_UP, across), skeleton.heading_smoothing))
+        forward[0] = _FORWARD  # as the data sets have it
+    else:
+        forward = rotations.normalise(_gaussian(facing(joints, skeleton), _LOCAL_SMOOTHING))
+        unturn = rotations.between(forward[0], _FORWARD)
+        joints, forward = to_origin(joints, forward[0]), rotations.rotate(unturn, forward)
+    unturn = rotations.between(forward, _FORWARD)  # from the world into the heading frame
+
+    steps = np.diff(joints, axis=0)
+    turn = rotations.multiply(unturn[1:], rotations.inverse(unturn[:-1]))
+    yaw = np.arcsin(np.clip(turn[:, 2:3] * np.where(turn[:, :1] < 0, -1.0, 1.0), -1.0, 1.0))
+    travel = rotations.rotate(unturn[1:], steps[:, 0])[:, [0, 2]]
+    height = joints[:-1, 0, 1:2]
+    around_root = joints - joints[:, :1] * np.array([1.0, 0.0, 1.0])
+    positions = rotations.rotate(unturn[:, None], around_root)[:-1, 1:]
+    local = _shortest_turns(joints, unturn, skeleton) if local is None else local
+    turns = rotations.to_6d(local[:-1, 1:])
+    velocities = rotations.rotate(unturn[:-1, None], steps)
+    resting = np.sum(steps[:, list(skeleton.contact_joints)] ** 2, axis=-1) < skeleton.contact_threshold
+    blocks = (yaw, travel, height, positions, turns, velocities, resting)
+    return np.concatenate([b.reshape(len(steps), -1) for b in blocks], axis=-1).astype(np.float32)
+
+
+def features_to_root(features: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
+    """The heading `(T, 4)` (turns +Z into the character's heading) and the place of the root `(T, 3)`, by integration."""
+    layout = Layout(len(skeleton))
+    features = np.asarray(features, dtype=np.float64)
+    half = np.concatenate([[0.0], np.cumsum(features[:-1, 0])])
+    heading = rotations.about(-_UP, 2.0 * half)
+    step = np.zeros((len(features), 3))
+    step[1:, [0, 2]] = features[:-1, layout.travel]
+    root = np.cumsum(rotations.rotate(heading, step), axis=0)
+    root[:, 1] = features[:, 3]
+    return heading, root
+
+
+def features_to_joints(features: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Joint positions `(T, J, 3)` of features `(T, D)`, in the skeleton's units."""
+    heading, root = features_to_root(features, skeleton)
+    block = np.asarray(features[:, Layout(len(skeleton)).positions], dtype=np.float64)
+    around = rotations.rotate(heading[:, None], block.reshape(len(features), -1, 3))
+    return np.concatenate([root[:, None], around + root[:, None] * np.array([1.0, 0.0, 1.0])], axis=1)
+
+
+def features_to_local(features: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """The rotation block of features `(T, D)` as quaternions `(T, J - 1, 4)`, the root's left out."""
+    block = features[:, Layout(len(skeleton)).rotations]
+    return rotations.from_6d(block.reshape(len(features), -1, 6))
+
+
+def features_to_contacts(features: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Contact labels `(T, 4)` of features `(T, D)`: booleans, left before right."""
+    return features[:, Layout(len(skeleton)).contacts] > 0.5
+
+
+def _across(joints: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors `(..., 3)` from the left to the right hip and from the left to the right shoulder."""
+    at = {side: joints[..., skeleton.index(name), :] for side, name in skeleton.across.items()}
+    return at["right_hip"] - at["left_hip"], at["right_shoulder"] - at["left_shoulder"]
+
+
+def _shortest_turns(joints: np.ndarray, unturn: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """The data sets' rotations `(T, J, 4)`: per chain the shortest turn from the zero pose's axis to the bone."""
+    turns = np.tile(rotations.IDENTITY, (*joints.shape[:2], 1))
+    turns[:, 0] = unturn
+    for chain in skeleton.chains:
+        turned = unturn
+        for parent, child in zip(chain, chain[1:], strict=False):
+            bone = rotations.between(skeleton.directions[child], joints[:, child] - joints[:, parent])
+            turns[:, child] = rotations.multiply(rotations.inverse(turned), bone)
+            turned = bone
+    return turns
+
+
+def _gaussian(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian filter over the first axis of `(T, C)`, cut at four sigma, the ends repeated."""
+    radius = int(4 * sigma + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    padded = np.pad(values, ((radius, radius), (0, 0)), mode="edge")
+    return np.stack([np.convolve(column, kernel / kernel.sum(), mode="valid") for column in padded.T], axis=-1)

@@ -1,0 +1,139 @@
+"""The methods of the protocol, their parameters and replies, and the notifications that come in between.
+
+Arrays are in the conventions of `backend.motion`: metres, Y up, quaternions w, x, y, z, frames first.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+VERSION = 1  # raised whenever a message changes its meaning; both sides must have the same
+
+
+@dataclass(frozen=True)
+class Pose:
+    """A pose to be met: parent-relative `rotations (22, 4)` and `root_translation (3,)` at `frame` of the clip, from 0."""
+
+    frame: int
+    rotations: np.ndarray
+    root_translation: np.ndarray
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The first request of every connection."""
+
+    protocol: int
+    client: str
+
+
+@dataclass(frozen=True)
+class HelloReply:
+    protocol: int
+    version: str
+    device: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """Load a bundle: the folder `bundle`, or the one that comes with the product if empty. `device`: auto, cpu, cuda, mps."""
+
+    bundle: str = ""
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class LoadReply:
+    bundle: str
+    base_model: str
+    device: str
+    fps: float
+    max_seconds: float
+    seconds: float
+    memory_mb: float
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Make a clip of `frames` frames at `fps`. With an empty prompt at least one pose must be given."""
+
+    prompt: str
+    frames: int
+    fps: float
+    seed: int = 0
+    poses: tuple[Pose, ...] = ()
+    lock_feet: bool = True
+    temperature: float = 0.8
+    top_k: int = 200
+
+
+@dataclass(frozen=True)
+class GenerateReply:
+    """The clip, in the world of the first given pose (or at the origin, facing +Z), and how it came about.
+
+    `rotations (T, 22, 4)` parent-relative, `root_translation (T, 3)`, `joints (T, 22, 3)`, `contacts (T, 4)`.
+    The errors at the given poses are the worst over joints and poses, after the fit; `model_error_mm` is that before it.
+    """
+
+    rotations: np.ndarray
+    root_translation: np.ndarray
+    joints: np.ndarray
+    contacts: np.ndarray
+    fps: float
+    tokens: int
+    tokens_per_second: float
+    seconds: float
+    model_error_mm: float
+    constraint_error_mm: float
+    constraint_error_deg: float
+    foot_slide_mm_per_frame: float
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop the request with this id before its next token; that request then answers with `Code.CANCELLED`."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class CancelReply:
+    cancelled: bool
+
+
+@dataclass(frozen=True)
+class Unload:
+    pass
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    pass
+
+
+@dataclass(frozen=True)
+class Done:
+    pass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Notification: the request `id` has done `done` of `total` (tokens while generating) of the stage named in words."""
+
+    id: int
+    stage: str
+    done: int
+    total: int
+    per_second: float = field(default=0.0)
+
+
+REQUESTS: dict[str, tuple[type, type]] = {
+    "hello": (Hello, HelloReply),
+    "load": (Load, LoadReply),
+    "generate": (Generate, GenerateReply),
+    "cancel": (Cancel, CancelReply),
+    "unload": (Unload, Done),
+    "shutdown": (Shutdown, Done),
+}
+NOTIFICATIONS: dict[str, type] = {"progress": Progress}

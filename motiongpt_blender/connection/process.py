@@ -1,0 +1,92 @@
+"""Starting and ending the backend process, and putting its end into words."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ...backend.protocol.errors import Code, MotionGPTError
+
+_LOG_TAIL_BYTES = 4096
+_LOG_TAIL_LINES = 8
+_SET_UP_AGAIN = "Set the backend up again in the extension's preferences."
+_ENDINGS = {  # exit status -> what it means and what to do: POSIX signals negated, then Windows exceptions
+    -15: ("it was told to end", "Start it again."),
+    -9: ("the system killed it, most often because memory ran out", "Close other programs or use a smaller model."),
+    -4: ("this processor lacks an instruction that it needs", _SET_UP_AGAIN),
+    -6: ("it aborted", _SET_UP_AGAIN),
+    -11: ("it crashed (segmentation fault)", _SET_UP_AGAIN),
+    0xC0000005: ("it crashed (access violation)", _SET_UP_AGAIN),
+    0xC0000017: ("memory ran out", "Close other programs or use a smaller model."),
+    0xC000001D: ("this processor lacks an instruction that it needs", _SET_UP_AGAIN),
+    0xC0000135: ("a DLL is missing", _SET_UP_AGAIN),
+}
+
+
+def start(python: Path, root: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start the backend that lies in the folder `root` with the interpreter `python`; `log` gets its stderr, from empty.
+
+    MotionGPTError (`BACKEND_MISSING`) if the interpreter cannot be started.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # -P keeps the working directory, where anything may lie, off the module search path.
+    command = [str(python), "-P", "-m", "backend", "serve"]
+    try:
+        with log.open("wb") as stderr:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                cwd=log.parent,
+                env=_environment(root),
+                start_new_session=True,  # Ctrl+C in the terminal that Blender was started from is not meant for it
+                creationflags=subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
+            )
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"The backend could not be started: {python}: {reason}."
+        raise MotionGPTError(Code.BACKEND_MISSING, message, "Set the backend up in the extension's preferences.") from error
+
+
+def end(process: subprocess.Popen[bytes], grace: float) -> None:
+    """Wait `grace` seconds for the process to end by itself, then make it, each way with a short deadline."""
+    for way, seconds in ((None, grace), (process.terminate, 1.0), (process.kill, 1.0)):
+        if way:
+            way()
+        try:
+            process.wait(seconds)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def describe_end(process: subprocess.Popen[bytes], log: Path) -> MotionGPTError:
+    """Why the process ended, from its exit status and the end of its log."""
+    status = process.poll()
+    lines = _log_tail(log)
+    if lines and ("No module named" in lines[-1] or lines[-1].startswith("ImportError")):
+        reason, remedy = f"its Python lacks what it needs ({lines[-1]})", _SET_UP_AGAIN
+    elif status in _ENDINGS:
+        reason, remedy = _ENDINGS[status]
+    else:
+        reason, remedy = f"exit status {status}", f"The log is {log}."
+    said = "" if not lines else "\nIts last words:\n" + "\n".join(lines)
+    return MotionGPTError(Code.BACKEND_ENDED, f"The backend has ended: {reason}.{said}", remedy)
+
+
+def _environment(root: Path) -> dict[str, str]:
+    """Blender's own Python settings must not reach another Python; the backend that runs is the extension's own."""
+    foreign = {"PYTHONHOME", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV"}
+    kept = {name: value for name, value in os.environ.items() if name not in foreign}
+    return kept | {"PYTHONPATH": str(root), "PYTHONUTF8": "1", "PYTHONNOUSERSITE": "1", "PYTHONFAULTHANDLER": "1"}
+
+
+def _log_tail(log: Path) -> list[str]:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-_LOG_TAIL_LINES:]

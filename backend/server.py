@@ -194,7 +194,7 @@ class Server:
 
 def serve() -> int:
     """Be the backend process; does not return before the process may end."""
-    server = Server(*_claim_stdio(), _load_generator)
+    server = Server(*claim_stdio(), _load_generator)
     for watch in (_end_stuck_process, _stop_without_parent):
         threading.Thread(target=watch, args=(server,), name=watch.__name__, daemon=True).start()
     server.run()
@@ -202,7 +202,7 @@ def serve() -> int:
     os._exit(0)  # an orderly end would wait for the thread that may still sit in a read
 
 
-def _claim_stdio() -> tuple[BinaryIO, BinaryIO]:
+def claim_stdio() -> tuple[BinaryIO, BinaryIO]:
     """The real stdin and stdout, for the protocol alone: others find an empty stdin, and what they print goes to stderr."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # On Windows a library that merely asks what stdin is would wait for the pending read if both were the same pipe.

@@ -72,6 +72,11 @@ class Connection:
         return self._ended is None
 
     @property
+    def ended(self) -> MotionGPTError | None:
+        """Why there is no backend any more; None while there is."""
+        return self._ended
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 

@@ -1,0 +1,1 @@
+"""Clips as Blender keeps them: actions, slots and F-curves."""

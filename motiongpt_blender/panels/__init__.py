@@ -1,0 +1,1 @@
+"""What the animator sees. Panels draw what is known and compute nothing."""

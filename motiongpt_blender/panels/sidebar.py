@@ -1,0 +1,71 @@
+"""The panel in the 3D View's sidebar."""
+
+import textwrap
+
+import bpy
+
+from ...backend.protocol.errors import Code, MotionGPTError
+from .. import jobs
+from ..operators.backend import MOTIONGPT_OT_backend_start, MOTIONGPT_OT_backend_stop
+from ..operators.generate import MOTIONGPT_OT_cancel, MOTIONGPT_OT_generate
+from ..operators.rig import MOTIONGPT_OT_add_smpl_rig
+from ..rigs.character import find_character
+
+_PIXELS_PER_CHARACTER = 7
+
+
+class MOTIONGPT_PT_main(bpy.types.Panel):
+    bl_label = "MotionGPT"
+    bl_category = "MotionGPT"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, context.scene.motiongpt
+        _draw_character(layout, context)
+        layout.prop(settings, "prompt", text="", icon="TEXT", placeholder="What the character does")
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        for name in ("seconds", "seed", "pose_use", "lock_feet"):
+            column.prop(settings, name)
+        row = layout.row()
+        row.scale_y = 1.6
+        row.operator(MOTIONGPT_OT_generate.bl_idname, icon="PLAY")
+        _draw_backend(layout, context)
+
+
+def _draw_character(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    try:
+        layout.label(text=find_character(context).name, icon="ARMATURE_DATA")
+    except MotionGPTError as error:
+        _draw_text(layout, context, error.message, "INFO")
+        layout.operator(MOTIONGPT_OT_add_smpl_rig.bl_idname, text="Add SMPL Character", icon="ADD")
+
+
+def _draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    session = jobs.session
+    if session.busy:
+        row = layout.row(align=True)
+        row.progress(factor=session.fraction, text=session.words)
+        row.operator(MOTIONGPT_OT_cancel.bl_idname, text="", icon="X")
+    else:
+        row = layout.row()
+        row.label(text=session.words)
+        way = MOTIONGPT_OT_backend_stop if session.running else MOTIONGPT_OT_backend_start
+        row.operator(way.bl_idname, text="Stop" if session.running else "Start")
+    if session.error and session.error.code is not Code.CANCELLED:
+        box = layout.box()
+        _draw_text(box, context, session.error.message, "ERROR")
+        _draw_text(box, context, session.error.remedy, "NONE")
+
+
+def _draw_text(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
+    """Labels do not wrap by themselves."""
+    width = context.region.width / (_PIXELS_PER_CHARACTER * context.preferences.system.ui_scale) - 6
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    for paragraph in text.splitlines():
+        for line in textwrap.wrap(paragraph, max(int(width), 20)):
+            column.label(text=line, icon=icon)
+            icon = "BLANK1"

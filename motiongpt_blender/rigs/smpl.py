@@ -1,0 +1,62 @@
+"""The SMPL character: an armature of the skeleton's joints in T-pose, and a mannequin that shows its pose."""
+
+import bpy
+import numpy as np
+from mathutils import Vector
+
+from ...backend.motion import rotations
+from ...backend.motion.skeleton import SMPL
+from .mannequin import build_mannequin
+
+NAME = "SMPL Character"
+ROOT_BONE = "root"
+_ROOT_LENGTH = 0.3
+_TAILS = {  # of bones that end in the air or have several children, in metres from the joint, in the canonical frame
+    "pelvis": (0, 0.1, 0),
+    "spine3": (0, 0.15, 0),
+    "head": (0, 0.2, 0),
+    "left_foot": (0, 0, 0.07),
+    "right_foot": (0, 0, 0.07),
+    "left_wrist": (0.17, 0, 0),
+    "right_wrist": (-0.17, 0, 0),
+}
+
+
+def add_smpl_rig(context: bpy.types.Context) -> bpy.types.Object:
+    """Add the character at the 3D cursor in T-pose, facing -Y, and make it the active object; Blender must be in object mode."""
+    data = bpy.data.armatures.new(NAME)
+    data.display_type = "STICK"
+    rig = bpy.data.objects.new(NAME, data)
+    rig.show_in_front = True
+    rig.location = context.scene.cursor.location
+    heads = SMPL.forward(np.tile(rotations.IDENTITY, (len(SMPL), 1)), np.array([0.0, SMPL.rest_height, 0.0]))
+    body = build_mannequin(f"{NAME} Body", {name: head for name, head in zip(SMPL.joints, heads, strict=True)}, to_blender)
+    body.parent = rig
+    body.modifiers.new("Armature", "ARMATURE").object = rig
+    for obj in (rig, body):
+        context.collection.objects.link(obj)
+    for obj in context.selected_objects:
+        obj.select_set(False)
+    rig.select_set(True)
+    context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    _build_bones(data.edit_bones, heads)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    return rig
+
+
+def to_blender(points: np.ndarray) -> np.ndarray:
+    """Canonical points `(..., 3)` (Y up, facing +Z) as Blender's (Z up, facing -Y)."""
+    return points[..., [0, 2, 1]] * np.array([1.0, -1.0, 1.0])
+
+
+def _build_bones(edit_bones: bpy.types.ArmatureEditBones, heads: np.ndarray) -> None:
+    root = edit_bones.new(ROOT_BONE)
+    root.tail = (0, _ROOT_LENGTH, 0)
+    for joint, (name, parent) in enumerate(zip(SMPL.joints, SMPL.parents, strict=True)):
+        bone = edit_bones.new(name)
+        tail = heads[joint] + _TAILS[name] if name in _TAILS else heads[SMPL.parents.index(joint)]
+        bone.head, bone.tail = Vector(to_blender(heads[joint])), Vector(to_blender(tail))
+        bone.parent = edit_bones[SMPL.joints[parent]] if parent >= 0 else root
+        along_floor = abs(bone.vector.normalized().y) > 0.7
+        bone.align_roll((0, 0, 1) if along_floor else (0, -1, 0))  # alike on both sides, so that poses can be mirrored

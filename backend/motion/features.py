@@ -8,7 +8,8 @@ joints (6 numbers each); velocities of all joints in the heading frame; contacts
 There are two forms. In the data sets' own the rotation block is the shortest turn from a fixed axis to each bone and says
 nothing that the positions do not; its heading follows the shoulders less the hips (the reference code swaps the hips, and
 published statistics and weights live with that). In the form of bundles trained here the block holds the true
-parent-relative rotations and the heading is that of shoulders and hips together, smoothed over a quarter of a second.
+parent-relative rotations, the heading is that of shoulders and hips together, smoothed over a quarter of a second, and a
+foot joint in contact must be slow and low (the data sets' labels know no height and allow 0.9 m/s).
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,11 @@ from .skeleton import Skeleton
 
 _UP = np.array([0.0, 1.0, 0.0])
 _FORWARD = np.array([0.0, 0.0, 1.0])
-_LOCAL_SMOOTHING = 5  # sigma in frames of the heading beside true rotations
+
+# The form with true rotations: sigma in frames of the heading's filter, and what counts as a resting foot joint.
+_HEADING_SIGMA = 5
+_RESTING_STEP = 0.02  # metres a frame
+_RESTING_HEIGHT = 0.06  # metres above its height in T-pose
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def joints_to_features(joints: np.ndarray, skeleton: Skeleton, local: np.ndarray
         forward = rotations.normalise(_gaussian(np.cross(_UP, across), skeleton.heading_smoothing))
         forward[0] = _FORWARD  # as the data sets have it
     else:
-        forward = rotations.normalise(_gaussian(facing(joints, skeleton), _LOCAL_SMOOTHING))
+        forward = rotations.normalise(_gaussian(facing(joints, skeleton), _HEADING_SIGMA))
         unturn = rotations.between(forward[0], _FORWARD)
         joints, forward = to_origin(joints, forward[0]), rotations.rotate(unturn, forward)
     unturn = rotations.between(forward, _FORWARD)  # from the world into the heading frame
@@ -103,10 +108,15 @@ def joints_to_features(joints: np.ndarray, skeleton: Skeleton, local: np.ndarray
     height = joints[:-1, 0, 1:2]
     around_root = joints - joints[:, :1] * np.array([1.0, 0.0, 1.0])
     positions = rotations.rotate(unturn[:, None], around_root)[:-1, 1:]
-    local = _shortest_turns(joints, unturn, skeleton) if local is None else local
-    turns = rotations.to_6d(local[:-1, 1:])
     velocities = rotations.rotate(unturn[:-1, None], steps)
-    resting = np.sum(steps[:, list(skeleton.contact_joints)] ** 2, axis=-1) < skeleton.contact_threshold
+    travelled = np.sum(steps[:, list(skeleton.contact_joints)] ** 2, axis=-1)
+    if local is None:
+        local = _shortest_turns(joints, unturn, skeleton)
+        resting = travelled < skeleton.contact_threshold
+    else:
+        heights = joints[:-1, list(skeleton.contact_joints), 1] - skeleton.rest_heights[list(skeleton.contact_joints)]
+        resting = (travelled < _RESTING_STEP**2) & (heights < _RESTING_HEIGHT)
+    turns = rotations.to_6d(local[:-1, 1:])
     blocks = (yaw, travel, height, positions, turns, velocities, resting)
     return np.concatenate([b.reshape(len(steps), -1) for b in blocks], axis=-1).astype(np.float32)
 

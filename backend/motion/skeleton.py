@@ -56,10 +56,15 @@ class Skeleton:
         return tuple(self.index(name) for name in (*self.left_contacts, *self.right_contacts))
 
     @cached_property
+    def rest_heights(self) -> np.ndarray:
+        """Height `(J,)` of every joint above the lowest one in T-pose, metres."""
+        rest = self.forward(np.tile(rotations.IDENTITY, (len(self), 1)), np.zeros(3))
+        return rest[:, 1] - rest[:, 1].min()
+
+    @cached_property
     def rest_height(self) -> float:
         """Height of the root above the lowest joint in T-pose, metres."""
-        rest = self.forward(np.tile(rotations.IDENTITY, (len(self), 1)), np.zeros(3))
-        return float(-rest[:, 1].min())
+        return float(self.rest_heights[0])
 
     @cached_property
     def mirrored(self) -> tuple[int, ...]:

@@ -1,0 +1,64 @@
+"""`motiongpt train tokenizer` and `motiongpt train language`: both resume where they stopped."""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    actions = subparsers.add_parser("train", help="train a bundle's parts").add_subparsers(dest="action", required=True)
+    tokenizer = actions.add_parser("tokenizer", help="train the motion VQ-VAE")
+    language = actions.add_parser("language", help="train the adapter of the language model")
+    language.add_argument("--tokenizer", type=Path, required=True, help="the folder of a trained tokenizer")
+    for parser in (tokenizer, language):
+        parser.add_argument("--data", type=Path, required=True, help="a folder made by `motiongpt data build`")
+        parser.add_argument("--out", type=Path, required=True, help="the folder of this training; an unfinished one is gone on with")
+        parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+        parser.add_argument(
+            "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, for example steps=2000 or network.width=256"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    return {"tokenizer": _tokenizer, "language": _language}[args.action](args)
+
+
+def _tokenizer(args: argparse.Namespace) -> int:
+    from ..data.dataset import Dataset
+    from ..models.devices import choose
+    from ..training import tokenizer
+
+    dataset = Dataset(args.data)
+    config = _with(tokenizer.TokenizerTraining(network=tokenizer.VQVAEConfig(features=dataset.layout.size)), args.set)
+    tokenizer.run(dataset, args.out, config, choose(args.device))
+    return 0
+
+
+def _language(args: argparse.Namespace) -> int:
+    from ..data.dataset import Dataset
+    from ..models.devices import choose
+    from ..training import language
+
+    language.run(Dataset(args.data), args.tokenizer, args.out, _with(language.LanguageTraining(), args.set), choose(args.device))
+    return 0
+
+
+def _with(config: Any, settings: list[str]) -> Any:
+    """The configuration with `NAME=VALUE` settings; SystemExit names a setting that does not exist."""
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        config = _replace(config, name.split("."), value)
+    return config
+
+
+def _replace(config: Any, path: list[str], value: str) -> Any:
+    known = [f.name for f in dataclasses.fields(config)]
+    if path[0] not in known:
+        raise SystemExit(f"There is no setting {path[0]!r}; known: {', '.join(known)}.")
+    before = getattr(config, path[0])
+    if len(path) > 1:
+        return dataclasses.replace(config, **{path[0]: _replace(before, path[1:], value)})
+    after = value if isinstance(before, str) else json.loads(value)
+    return dataclasses.replace(config, **{path[0]: type(before)(after)})

@@ -1,0 +1,97 @@
+"""A built data set: `features.npy (N, D)` with all clips one after another, `clips.jsonl` their index, `dataset.json` the rest."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ..motion.features import Layout
+from ..motion.skeleton import Skeleton, load_skeleton
+from .sources import Caption, Source, read_folder
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip of a data set: `frames` rows of the feature array from row `start` on."""
+
+    id: str
+    split: str
+    start: int
+    frames: int
+    captions: tuple[Caption, ...]
+
+
+class Dataset:
+    """A built data set, its features mapped into memory."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open `folder`; FileNotFoundError says how to build one."""
+        if not (folder / "dataset.json").is_file():
+            raise FileNotFoundError(f"{folder} holds no built data set. Make it with: motiongpt data build --source FOLDER --out {folder}")
+        self.folder = folder
+        self.facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        self.features: np.ndarray = np.load(folder / "features.npy", mmap_mode="r")
+        self.skeleton: Skeleton = load_skeleton(self.facts["skeleton"])
+        self.layout = Layout(len(self.skeleton))
+        self.mean = np.array(self.facts["mean"], dtype=np.float32)
+        self.std = np.array(self.facts["std"], dtype=np.float32)
+
+    @cached_property
+    def clips(self) -> list[Clip]:
+        lines = (self.folder / "clips.jsonl").read_text(encoding="utf-8").splitlines()
+        records = [json.loads(line) for line in lines]
+        return [Clip(**{**r, "captions": tuple(Caption(**c) for c in r["captions"])}) for r in records]
+
+    def split(self, name: str) -> list[Clip]:
+        return [clip for clip in self.clips if clip.split == name]
+
+    def of(self, clip: Clip) -> np.ndarray:
+        """Features `(T, D)` of a clip, not normalised."""
+        return self.features[clip.start : clip.start + clip.frames]
+
+
+def build(folders: Iterable[Path], out: Path) -> Dataset:
+    """Read source folders and write a data set to `out`. ValueError if their skeletons or feature forms differ."""
+    sources: list[Source] = []
+    for folder in folders:
+        sources.extend(tqdm(read_folder(folder), desc=f"read {folder.name}", unit="clip"))
+    if not sources:
+        raise ValueError("The folders hold no clip that their lists name.")
+    forms = {(s.skeleton, s.rotations) for s in sources}
+    if len(forms) > 1:
+        raise ValueError(f"The folders do not go together: {sorted(forms)} (skeleton, form of the rotations).")
+    skeleton, rotations = forms.pop()
+    features = np.concatenate([s.features for s in sources])
+    mean, std = _statistics(features[np.repeat([s.split == "train" for s in sources], [len(s.features) for s in sources])], skeleton)
+
+    out.mkdir(parents=True, exist_ok=True)
+    np.save(out / "features.npy", features)
+    starts = np.cumsum([0] + [len(s.features) for s in sources]).tolist()
+    with open(out / "clips.jsonl", "w", encoding="utf-8", newline="\n") as index:
+        for start, source in zip(starts, sources, strict=False):
+            clip = Clip(source.id, source.split, start, len(source.features), source.captions)
+            index.write(json.dumps(asdict(clip), ensure_ascii=False) + "\n")
+    facts = {
+        "skeleton": skeleton,
+        "rotations": rotations,
+        "fps": load_skeleton(skeleton).fps,
+        "sources": [folder.name for folder in folders],
+        "clips": {split: sum(s.split == split for s in sources) for split in ("train", "val", "test")},
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+    }
+    (out / "dataset.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return Dataset(out)
+
+
+def _statistics(features: np.ndarray, skeleton: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean `(D,)` and standard deviation `(D,)`, the latter one number per block as the data sets have it."""
+    layout = Layout(len(load_skeleton(skeleton)))
+    mean, std = features.mean(axis=0), features.std(axis=0)
+    for block in (layout.yaw, layout.travel, layout.height, layout.positions, layout.rotations, layout.velocities, layout.contacts):
+        std[block] = std[block].mean()
+    return mean, std

@@ -1,0 +1,1 @@
+"""The language model that answers an instruction with motion codes: prompts, vocabulary, adapters, decoding."""

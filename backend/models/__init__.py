@@ -1,0 +1,1 @@
+"""Models on disk: bundles, the base model, checkpoints of the published kind."""

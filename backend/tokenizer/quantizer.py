@@ -1,0 +1,68 @@
+"""Vector quantiser whose codebook follows the encoder by exponential moving averages; codes that die are drawn anew."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_DECAY = 0.99
+_ROUNDS = 10
+_ALIVE = 1.0  # a code used less than this on average is replaced
+
+
+class Quantizer(nn.Module):
+    codebook: Tensor
+
+    def __init__(self, codes: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("codebook", torch.zeros(codes, dim))
+        # Only training needs these, so they are not part of a checkpoint in the published form.
+        self.register_buffer("sums", torch.zeros(codes, dim), persistent=False)
+        self.register_buffer("counts", torch.zeros(codes), persistent=False)
+
+    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents (B, N, dim) to quantised ones with the gradient passed straight through, commitment loss, perplexity."""
+        latents = latents.float()
+        flat = latents.reshape(-1, latents.shape[-1])
+        if self.training and not self.counts.any():
+            self.start(flat.detach())
+        codes = self.nearest(flat)
+        used = torch.bincount(codes, minlength=len(self.codebook)).float()
+        if self.training:
+            self._follow(flat.detach(), codes, used)
+        quantized = self.codebook[codes].reshape(latents.shape)
+        commitment = F.mse_loss(latents, quantized.detach())
+        share = used / used.sum()
+        perplexity = torch.exp(-torch.sum(share * torch.log(share + 1e-7)))
+        return latents + (quantized - latents).detach(), commitment, perplexity
+
+    def nearest(self, latents: Tensor) -> Tensor:
+        """Index (...) of the codebook entry nearest to each latent (..., dim)."""
+        latents = latents.float()
+        distance = self.codebook.square().sum(-1) - 2 * latents @ self.codebook.T  # less |latent|², the same for every code
+        return distance.argmin(-1)
+
+    def start(self, flat: Tensor) -> None:
+        """Lay the codebook over latents (n, dim) by a few rounds of k-means."""
+        self.codebook.copy_(_draw(flat, len(self.codebook)))
+        for _ in range(_ROUNDS):
+            codes = self.nearest(flat)
+            used = torch.bincount(codes, minlength=len(self.codebook)).float()[:, None]
+            mean = torch.zeros_like(self.codebook).index_add_(0, codes, flat) / used.clamp(min=1)
+            self.codebook.copy_(torch.where(used > 0, mean, _draw(flat, len(self.codebook))))
+        self.counts.fill_(2 * _ALIVE)
+        self.sums.copy_(self.codebook * self.counts[:, None])
+
+    def _follow(self, flat: Tensor, codes: Tensor, used: Tensor) -> None:
+        self.sums.mul_(_DECAY).index_add_(0, codes, flat, alpha=1 - _DECAY)
+        self.counts.mul_(_DECAY).add_(used, alpha=1 - _DECAY)
+        alive = (self.counts >= _ALIVE)[:, None]
+        mean = self.sums / self.counts.clamp(min=1e-6)[:, None]
+        self.codebook.copy_(torch.where(alive, mean, _draw(flat, len(self.codebook))))
+
+
+def _draw(flat: Tensor, codes: int) -> Tensor:
+    """`codes` random rows of `flat (n, dim)`; if there are too few, repeated with a little noise."""
+    if len(flat) < codes:
+        flat = flat.repeat(-(-codes // len(flat)), 1)
+        flat = flat + torch.randn_like(flat) * 0.01 / flat.shape[-1] ** 0.5
+    return flat[torch.randperm(len(flat), device=flat.device)[:codes]]

@@ -1,0 +1,1 @@
+"""Training of tokenizer and language model: resumable, with progress bars, every figure logged."""

@@ -1,0 +1,179 @@
+"""Training of the language model's adapter: instructions drawn from a built data set, answers in codes of a tokenizer."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..data.dataset import Clip, Dataset
+from ..language.model import AdapterConfig, MotionLanguageModel, load_causal
+from ..language.prompts import Instruction, PoseCode, build_prompt, load_template
+from ..models.base import SMOLLM2, BaseModel, find_base
+from ..tokenizer.vqvae import VQVAE
+from .loop import train
+from .tokenizer import hold, load_trained
+
+# How often each task is drawn. Where the clip has no caption, the text is left out.
+TASKS = {
+    "text": 0.35,
+    "text first": 0.2,
+    "text last": 0.1,
+    "text first last": 0.1,
+    "text keys": 0.1,
+    "first": 0.05,
+    "first last": 0.05,
+    "keys": 0.05,
+}
+
+
+@dataclass(frozen=True)
+class LanguageTraining:
+    """All settings of a run. `crop_share` of the clips are cut to a shorter length; `timed_share` of the prompts state it."""
+
+    base: BaseModel = SMOLLM2
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    template: str = "timed"
+    steps: int = 4000
+    batch: int = 16
+    rate: float = 1e-3
+    warmup: int = 50
+    weight_decay: float = 0.01
+    shortest: int = 8
+    longest: int = 49
+    crop_share: float = 0.3
+    timed_share: float = 0.9
+    most_keys: int = 3
+    evaluate_every: int = 100
+    seed: int = 123
+
+
+@dataclass(frozen=True)
+class Example:
+    """An instruction before its poses are encoded. `poses`: place, seconds, and the row of the data set that shows the pose."""
+
+    caption: str
+    seconds: float | None
+    poses: tuple[tuple[str, float, int], ...]
+    codes: tuple[int, ...]
+
+
+class Examples:
+    """Instructions and answers drawn from clips; codes are made when they are first needed and kept."""
+
+    def __init__(self, dataset: Dataset, tokenizer: VQVAE, config: LanguageTraining, device: str) -> None:
+        self.dataset, self.tokenizer, self.config, self.device = dataset, tokenizer.to(device), config, device
+        self.template = load_template(config.template)
+        self._codes: dict[tuple[int, int], list[int]] = {}
+
+    def draw(self, rng: np.random.Generator, clips: Sequence[Clip]) -> Example:
+        """One example. The clip, its caption, where it is cut and which poses are given are all random."""
+        config, per_code, fps = self.config, self.tokenizer.config.frames_per_code, self.dataset.skeleton.fps
+        clip = clips[rng.integers(len(clips))]
+        caption = clip.captions[rng.integers(len(clip.captions))]
+        begin, end = (int(caption.start * fps), int(caption.end * fps)) if caption.end > caption.start else (0, clip.frames)
+        end = min(end, clip.frames)
+        begin += int(rng.integers(per_code)) if end - begin > (config.shortest + 1) * per_code else 0
+        codes = self._encode(clip.start + begin, clip.start + end)
+        length = min(len(codes), config.longest)
+        if length > config.shortest and rng.random() < config.crop_share:
+            length = int(rng.integers(config.shortest, length + 1))
+        cut = int(rng.integers(len(codes) - length + 1))
+        row, frames = clip.start + begin + cut * per_code, length * per_code
+        task = str(rng.choice(list(TASKS), p=list(TASKS.values()))).split()
+        keys = sorted(rng.choice(np.arange(1, frames - 1), size=rng.integers(1, config.most_keys + 1), replace=False).tolist())
+        frames_of = {"text": (), "first": (0,), "last": (frames - 1,), "keys": keys}
+        return Example(
+            caption=caption.text if "text" in task else "",
+            seconds=frames / fps if rng.random() < config.timed_share else None,
+            poses=tuple((part.removesuffix("s"), at / fps, row + at) for part in task for at in frames_of[part]),
+            codes=tuple(codes[cut : cut + length]),
+        )
+
+    def instructions(self, examples: Sequence[Example]) -> list[Instruction]:
+        """The examples' instructions, all their poses encoded in one pass."""
+        rows = [row for example in examples for _, _, row in example.poses]
+        codes = iter(self._encode_held(rows))
+        return [
+            Instruction(e.caption, [PoseCode(place, next(codes), seconds) for place, seconds, _ in e.poses], e.seconds) for e in examples
+        ]
+
+    def _encode(self, begin: int, end: int) -> list[int]:
+        end -= (end - begin) % self.tokenizer.config.frames_per_code
+        if (begin, end) not in self._codes:
+            features = (self.dataset.features[begin:end] - self.dataset.mean) / self.dataset.std
+            self._codes[begin, end] = self.tokenizer.encode(torch.from_numpy(features)[None].to(self.device))[0].tolist()
+        return self._codes[begin, end]
+
+    def _encode_held(self, rows: list[int]) -> list[int]:
+        if not rows:
+            return []
+        held = np.stack([hold(self.dataset.features[row], self.dataset) for row in rows])
+        return self.tokenizer.encode_held(torch.from_numpy((held - self.dataset.mean) / self.dataset.std).to(self.device)).tolist()
+
+
+class LanguageTrainee:
+    """The adapted model, its optimizer, and batches drawn by the number of the step."""
+
+    def __init__(self, dataset: Dataset, tokenizer: VQVAE, config: LanguageTraining, device: str) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.device = config, device
+        self.examples = Examples(dataset, tokenizer, config, device)
+        shortest = config.shortest * tokenizer.config.frames_per_code
+        self.clips = {s: [c for c in dataset.split(s) if c.frames >= shortest and c.captions] for s in ("train", "val", "test")}
+        causal, text_tokenizer = load_causal(find_base(config.base), torch.bfloat16)
+        self.model = MotionLanguageModel(causal, text_tokenizer, config.adapter, tokenizer.config.codes).to(device)
+        self.model.start_rows_from(tokenizer.quantizer.codebook)
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self.model.adapter_tensors()
+
+    def loss(self, step: int) -> Tensor:
+        self.model.train()
+        return self._loss("train", np.random.default_rng((self.config.seed, step)))[0]
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Loss per code and share of codes guessed right, on the same 64 examples of each split every time."""
+        self.model.eval()
+        figures = {}
+        for split in ("val", "test"):
+            if not self.clips[split]:
+                continue
+            parts = [self._loss(split, np.random.default_rng((self.config.seed, 1, i))) for i in range(max(1, 64 // self.config.batch))]
+            loss, right = (float(torch.stack(values).mean()) for values in zip(*parts, strict=True))
+            figures |= {f"{split}_loss": round(loss, 4), f"{split}_accuracy": round(right, 4)}
+        return figures
+
+    def _loss(self, split: str, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Cross-entropy over the answers' rows, and the share of rows that are the likeliest."""
+        drawn = [self.examples.draw(rng, self.clips[split]) for _ in range(self.config.batch)]
+        vocabulary = self.model.vocabulary
+        rows = torch.tensor(vocabulary.rows)
+        ids, targets = [], []
+        for example, instruction in zip(drawn, self.examples.instructions(drawn), strict=True):
+            prompt = vocabulary.prompt(build_prompt(instruction, self.examples.template))
+            answer = vocabulary.answer(example.codes)
+            ids.append(torch.tensor([*prompt, *rows[answer[:-1]]]))
+            targets.append(torch.tensor([-1] * (len(prompt) - 1) + answer))
+        # Padding stands on the right, where causal attention never looks.
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device)
+        target = torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=-1).to(self.device)
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.device != "cpu"):
+            hidden = self.model.hidden(padded)
+        wanted = target >= 0
+        logits = self.model.logits(hidden[wanted].float())
+        return F.cross_entropy(logits, target[wanted]), (logits.argmax(-1) == target[wanted]).float().mean()
+
+
+def run(dataset: Dataset, tokenizer: Path, folder: Path, config: LanguageTraining, device: str) -> None:
+    """Train, or go on training, in `folder`."""
+    trainee = LanguageTrainee(dataset, load_trained(tokenizer), config, device)
+    settings = {**json.loads(json.dumps(asdict(config))), "tokenizer": str(tokenizer), "data": dataset.facts["sources"]}
+    train(trainee, folder, settings, steps=config.steps, warmup=config.warmup, evaluate_every=config.evaluate_every)

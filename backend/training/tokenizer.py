@@ -1,0 +1,150 @@
+"""Training of the motion tokenizer on windows of a built data set."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.dataset import Clip, Dataset
+from ..motion.features import features_to_joints, features_to_local, features_to_root
+from ..motion.rotations import angle_between, inverse, rotate
+from ..tokenizer.losses import LossWeights, tokenizer_loss
+from ..tokenizer.vqvae import VQVAE, VQVAEConfig
+from .loop import read_model, train
+
+
+@dataclass(frozen=True)
+class TokenizerTraining:
+    """All settings of a run.
+
+    The first `continuous_steps` train encoder and decoder alone; then the codebook is laid over their latents, which uses
+    far more of it than starting from an untrained encoder. `held_share` of the windows hold one pose still, as pose
+    conditions do.
+    """
+
+    network: VQVAEConfig = field(default_factory=VQVAEConfig)
+    weights: LossWeights = field(default_factory=LossWeights)
+    steps: int = 300_000
+    batch: int = 256
+    window: int = 64
+    rate: float = 2e-4
+    warmup: int = 1000
+    continuous_steps: int = 0
+    held_share: float = 0.1
+    evaluate_every: int = 250
+    seed: int = 123
+
+
+class TokenizerTrainee:
+    """The network, its optimizer, and windows drawn by the number of the step."""
+
+    def __init__(self, dataset: Dataset, config: TokenizerTraining, device: str) -> None:
+        self.dataset, self.config, self.device = dataset, config, device
+        torch.manual_seed(config.seed)
+        self.model = VQVAE(config.network).to(device)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=0.0)
+        self.clips = [c for c in dataset.split("train") if c.frames >= config.window]
+        if not self.clips:
+            raise ValueError(f"No training clip is as long as a window of {config.window} frames.")
+        lengths = np.array([c.frames - config.window + 1 for c in self.clips])
+        self.odds = lengths / lengths.sum()
+
+    def tensors(self) -> dict[str, Tensor]:
+        quantizer = self.model.quantizer
+        return {**self.model.state_dict(), "quantizer.sums": quantizer.sums, "quantizer.counts": quantizer.counts}
+
+    def loss(self, step: int) -> Tensor:
+        target = torch.from_numpy(self._windows(step)).to(self.device)
+        torch.manual_seed(self.config.seed + step)  # dead codes are drawn at random
+        self.model.train()
+        if step < self.config.continuous_steps:
+            output, commitment = self.model.reconstruct(target), target.new_zeros(())
+        else:
+            if step == self.config.continuous_steps:
+                self._start_codebook(step)
+            output, commitment, _ = self.model(target)
+        return tokenizer_loss(output, target, commitment, self.config.weights, self.dataset.layout)
+
+    @torch.no_grad()
+    def _start_codebook(self, step: int, batches: int = 8) -> None:
+        windows = [torch.from_numpy(self._windows(step + i)).to(self.device) for i in range(batches)]
+        latents = torch.cat([self.model.encoder(w.transpose(1, 2)).transpose(1, 2).flatten(0, 1) for w in windows])
+        self.model.quantizer.start(latents)
+
+    def _windows(self, step: int) -> np.ndarray:
+        """Normalised features (batch, window, D)."""
+        rng = np.random.default_rng((self.config.seed, step))
+        layout, window = self.dataset.layout, self.config.window
+        batch = np.empty((self.config.batch, window, layout.size), dtype=np.float32)
+        for row, index in zip(batch, rng.choice(len(self.clips), size=len(batch), p=self.odds), strict=True):
+            clip = self.clips[index]
+            start = clip.start + rng.integers(clip.frames - window + 1)
+            row[:] = self.dataset.features[start : start + window]
+            if rng.random() < self.config.held_share:
+                row[:] = hold(row[rng.integers(window)], self.dataset)
+        return (batch - self.dataset.mean) / self.dataset.std
+
+    def evaluate(self) -> dict[str, float]:
+        self.model.eval()
+        return {f"{split}_{name}": value for split in ("train", "test") for name, value in self._errors(split).items()}
+
+    def _errors(self, split: str, clips: int = 40) -> dict[str, float]:
+        chosen = self.dataset.split(split)
+        return reconstruction_errors(self.model, self.dataset, chosen[:: max(1, len(chosen) // clips)], self.device)
+
+
+def hold(frame: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """A feature frame `(D,)` as it is when the character stands still in that pose: no velocity, feet at rest."""
+    layout = dataset.layout
+    held = np.array(frame)
+    for block in (layout.yaw, layout.travel, layout.velocities):
+        held[block] = 0.0
+    held[layout.contacts] = 1.0
+    return held
+
+
+@torch.inference_mode()
+def reconstruction_errors(model: VQVAE, dataset: Dataset, clips: list[Clip], device: str) -> dict[str, float]:
+    """Mean joint error with root and heading aligned and with the path (mm), rotation error (degrees), codebook use (share)."""
+    aligned, placed, turned, used = [], [], [], set()
+    skeleton = dataset.skeleton
+    for clip in clips:
+        frames = clip.frames // model.config.frames_per_code * model.config.frames_per_code
+        true = np.array(dataset.of(clip)[:frames])
+        codes = model.encode(torch.from_numpy((true - dataset.mean) / dataset.std)[None].to(device))
+        decoded = model.decode(codes)[0].float().cpu().numpy() * dataset.std + dataset.mean
+        used.update(codes.flatten().tolist())
+        a, b = features_to_joints(decoded, skeleton), features_to_joints(true, skeleton)
+        placed.append(np.linalg.norm(a - b, axis=-1).mean())
+        aligned.append(np.linalg.norm(_without_root(decoded, a, skeleton) - _without_root(true, b, skeleton), axis=-1).mean())
+        if dataset.facts["rotations"] == "local":
+            turned.append(np.degrees(angle_between(features_to_local(decoded, skeleton), features_to_local(true, skeleton))).mean())
+    unit = 1000.0 * skeleton.metres_per_unit
+    errors = {"aligned_mm": unit * np.mean(aligned), "path_mm": unit * np.mean(placed), "codebook_use": len(used) / model.config.codes}
+    if turned:
+        errors["rotation_deg"] = np.mean(turned)
+    return {name: round(float(value), 4) for name, value in errors.items()}
+
+
+def _without_root(features: np.ndarray, joints: np.ndarray, skeleton) -> np.ndarray:
+    heading, root = features_to_root(features, skeleton)
+    return rotate(inverse(heading)[:, None], joints - root[:, None])
+
+
+def run(dataset: Dataset, folder: Path, config: TokenizerTraining, device: str) -> None:
+    """Train, or go on training, in `folder`."""
+    trainee = TokenizerTrainee(dataset, config, device)
+    settings = {**asdict(config), "data": dataset.facts["sources"]}
+    train(trainee, folder, settings, steps=config.steps, warmup=config.warmup, evaluate_every=config.evaluate_every)
+
+
+def load_trained(folder: Path) -> VQVAE:
+    """The tokenizer of a training folder, ready to encode and decode."""
+    network = VQVAEConfig(**json.loads((folder / "config.json").read_text(encoding="utf-8"))["network"])
+    model = VQVAE(network)
+    tensors = read_model(folder / "state.safetensors")
+    model.load_state_dict({name: tensors[name] for name in model.state_dict()})
+    return model.eval()

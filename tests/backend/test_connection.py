@@ -1,4 +1,6 @@
 """Blender's end of the connection, with the real backend process and the default bundle."""
+# pyright: reportMissingImports=false
+# (the package `motiongpt` is made by `tests/conftest.py`)
 
 import os
 import shutil

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import pytest
 
@@ -25,12 +25,12 @@ HELLO = messages.Hello(messages.VERSION, "test")
 class Peer:
     """The other end of a server's two pipes."""
 
-    def __init__(self, requests: BinaryIO, replies: BinaryIO) -> None:
+    def __init__(self, requests: IO[bytes], replies: IO[bytes]) -> None:
         self.requests = requests
         self._received: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=self._read, args=(replies,), daemon=True).start()
 
-    def _read(self, replies: BinaryIO) -> None:
+    def _read(self, replies: IO[bytes]) -> None:
         for line in replies:
             self._received.put(line)
         self._received.put(b"")

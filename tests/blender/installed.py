@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -10,13 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "bl_ext.user_default.motiongpt"
+SYSTEM = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
 
 
 def find_zip() -> Path:
     """The zip under test: the one named in the environment, or the newest that was built."""
     if given := os.environ.get("MOTIONGPT_ZIP"):
         return Path(given).resolve()
-    built = sorted((ROOT / "build" / "extension").glob("*.zip"), key=lambda path: path.stat().st_mtime)
+    built = sorted((ROOT / "build" / "extension").glob(f"*-{SYSTEM}_*.zip"), key=lambda path: path.stat().st_mtime)
     if not built:
         pytest.exit("There is no extension to test. Build it with `make zip`.", returncode=1)
     return built[-1]

@@ -3,4 +3,4 @@
 What is heavy (torch, transformers) is imported inside `run`, so that every command starts fast and `--help` needs nothing.
 """
 
-COMMANDS = ("serve", "base", "data", "train")
+COMMANDS = ("serve", "base", "data", "train", "bundle")

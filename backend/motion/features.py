@@ -121,6 +121,26 @@ def joints_to_features(joints: np.ndarray, skeleton: Skeleton, local: np.ndarray
     return np.concatenate([b.reshape(len(steps), -1) for b in blocks], axis=-1).astype(np.float32)
 
 
+def pose_to_features(joints: np.ndarray, local: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """The feature frame `(D,)` of a pose held still: `joints (J, 3)` above the floor y = 0, parent-relative `local (J, 4)`."""
+    layout = Layout(len(skeleton))
+    unturn = rotations.between(facing(joints, skeleton), _FORWARD)
+    frame = np.zeros(layout.size, dtype=np.float32)
+    frame[layout.height] = joints[0, 1]
+    frame[layout.positions] = rotations.rotate(unturn, joints[1:] - joints[0] * [1.0, 0.0, 1.0]).ravel()
+    frame[layout.rotations] = rotations.to_6d(local[1:]).ravel()
+    return hold(frame, layout)
+
+
+def hold(frame: np.ndarray, layout: Layout) -> np.ndarray:
+    """A feature frame `(D,)` as it is when the character stands still in that pose: no velocity, feet at rest."""
+    held = np.array(frame)
+    for block in (layout.yaw, layout.travel, layout.velocities):
+        held[block] = 0.0
+    held[layout.contacts] = 1.0
+    return held
+
+
 def features_to_root(features: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
     """The heading `(T, 4)` (turns +Z into the character's heading) and the place of the root `(T, 3)`, by integration."""
     layout = Layout(len(skeleton))

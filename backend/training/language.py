@@ -13,10 +13,11 @@ from torch import Tensor
 from ..data.dataset import Clip, Dataset
 from ..language.model import AdapterConfig, MotionLanguageModel, load_causal
 from ..language.prompts import Instruction, PoseCode, build_prompt, load_template
+from ..motion.features import hold
 from ..models.base import SMOLLM2, BaseModel, find_base
 from ..tokenizer.vqvae import VQVAE
 from .loop import train
-from .tokenizer import hold, load_trained
+from .tokenizer import load_trained
 
 # How often each task is drawn. Where the clip has no caption, the text is left out.
 TASKS = {
@@ -112,7 +113,7 @@ class Examples:
     def _encode_held(self, rows: list[int]) -> list[int]:
         if not rows:
             return []
-        held = np.stack([hold(self.dataset.features[row], self.dataset) for row in rows])
+        held = np.stack([hold(self.dataset.features[row], self.dataset.layout) for row in rows])
         return self.tokenizer.encode_held(torch.from_numpy((held - self.dataset.mean) / self.dataset.std).to(self.device)).tolist()
 
 

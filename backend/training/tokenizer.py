@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import Clip, Dataset
-from ..motion.features import features_to_joints, features_to_local, features_to_root
+from ..motion.features import features_to_joints, features_to_local, features_to_root, hold
 from ..motion.rotations import angle_between, inverse, rotate
 from ..tokenizer.losses import LossWeights, tokenizer_loss
 from ..tokenizer.vqvae import VQVAE, VQVAEConfig
@@ -84,7 +84,7 @@ class TokenizerTrainee:
             start = clip.start + rng.integers(clip.frames - window + 1)
             row[:] = self.dataset.features[start : start + window]
             if rng.random() < self.config.held_share:
-                row[:] = hold(row[rng.integers(window)], self.dataset)
+                row[:] = hold(row[rng.integers(window)], layout)
         return (batch - self.dataset.mean) / self.dataset.std
 
     def evaluate(self) -> dict[str, float]:
@@ -94,16 +94,6 @@ class TokenizerTrainee:
     def _errors(self, split: str, clips: int = 40) -> dict[str, float]:
         chosen = self.dataset.split(split)
         return reconstruction_errors(self.model, self.dataset, chosen[:: max(1, len(chosen) // clips)], self.device)
-
-
-def hold(frame: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """A feature frame `(D,)` as it is when the character stands still in that pose: no velocity, feet at rest."""
-    layout = dataset.layout
-    held = np.array(frame)
-    for block in (layout.yaw, layout.travel, layout.velocities):
-        held[block] = 0.0
-    held[layout.contacts] = 1.0
-    return held
 
 
 @torch.inference_mode()

@@ -1,0 +1,32 @@
+"""`motiongpt bundle pack`: a trained tokenizer and adapter to one bundle. `motiongpt bundle show` prints what one holds."""
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    actions = subparsers.add_parser("bundle", help="pack or show a bundle").add_subparsers(dest="action", required=True)
+    pack = actions.add_parser("pack", help="make a bundle of a trained tokenizer and a trained language model")
+    pack.add_argument("--data", type=Path, required=True, help="the data set that both were trained on")
+    pack.add_argument("--tokenizer", type=Path, required=True, help="the folder of the tokenizer's training")
+    pack.add_argument("--language", type=Path, required=True, help="the folder of the language model's training")
+    pack.add_argument("--name", default="default")
+    pack.add_argument("--licence", default="GPL-3.0-or-later", help="licence of the weights")
+    pack.add_argument("--attribution", default="", help="what the licences of the data ask to be said")
+    pack.add_argument("--out", type=Path, required=True)
+    show = actions.add_parser("show", help="check a bundle's files and print what it holds")
+    show.add_argument("folder", type=Path, nargs="?", help="default: the bundle that comes with the product")
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..models.bundle import open_bundle
+    from ..training.pack import pack
+
+    if args.action == "pack":
+        bundle = pack(args.data, args.tokenizer, args.language, args.out, name=args.name, licence=args.licence, attribution=args.attribution)
+    else:
+        bundle = open_bundle(args.folder)
+    size = sum(path.stat().st_size for path in bundle.folder.glob("*.safetensors")) / 2**20
+    print(f"{bundle.name}: {bundle.base.name}, {bundle.skeleton} at {bundle.fps:g} fps, {bundle.network.codes} codes, {size:.1f} MiB")
+    print("\n".join(f"  {key}: {value}" for key, value in bundle.training.items()))
+    return 0

@@ -1,0 +1,126 @@
+"""Bundles: a folder with `bundle.json` and safetensors, holding all that a base model lacks to make motion.
+
+`bundle.json` says which base it needs, how codes are written, on which skeleton and features the tokenizer works, and the
+sha256 of every file, which is checked on opening.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..language.model import AdapterConfig, MotionLanguageModel
+from ..motion.skeleton import Skeleton, load_skeleton
+from ..protocol.errors import Code, MotionGPTError
+from ..tokenizer.vqvae import VQVAE, VQVAEConfig
+from .base import BaseModel
+
+FORMAT = 1
+DEFAULT = Path(__file__).parent.parent / "bundles" / "default"
+_TOKENIZER, _ADAPTER = "tokenizer.safetensors", "adapter.safetensors"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What `bundle.json` says. `rotations` is the form of the rotation block, `mean` and `std` are lists of D numbers."""
+
+    name: str
+    licence: str
+    attribution: str
+    base: BaseModel
+    adapter: AdapterConfig
+    template: str
+    network: VQVAEConfig
+    skeleton: str
+    rotations: str
+    fps: float
+    longest: int
+    mean: np.ndarray
+    std: np.ndarray
+    training: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def max_seconds(self) -> float:
+        return self.longest * self.network.frames_per_code / self.fps
+
+    def body(self) -> Skeleton:
+        return load_skeleton(self.skeleton)
+
+    def tokenizer(self) -> VQVAE:
+        """The VQ-VAE, in float32, ready to encode and decode."""
+        model = VQVAE(self.network)
+        model.load_state_dict({name: value.float() for name, value in load_file(self.folder / _TOKENIZER).items()})
+        return model.eval().requires_grad_(False)
+
+    def load_adapter_into(self, model: MotionLanguageModel) -> None:
+        model.load_adapter({name: value.float() for name, value in load_file(self.folder / _ADAPTER).items()})
+
+
+def open_bundle(folder: Path | None = None) -> Bundle:
+    """The bundle in `folder` (None: the one that comes with the product), its files checked.
+
+    MotionGPTError: `BUNDLE_MISSING` if a file is not there, `BUNDLE_ALTERED` if one is not what it was.
+    """
+    folder = DEFAULT if folder is None else folder
+    try:
+        facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        _check(folder, facts)
+        del facts["format"], facts["files"]
+        facts |= {"base": BaseModel(**facts["base"]), "network": VQVAEConfig(**facts["network"]), "folder": folder}
+        facts["adapter"] = AdapterConfig(**{**facts["adapter"], "targets": tuple(facts["adapter"]["targets"])})
+        facts |= {name: np.array(facts[name], dtype=np.float32) for name in ("mean", "std")}
+        return Bundle(**facts)
+    except FileNotFoundError as error:
+        raise MotionGPTError(
+            Code.BUNDLE_MISSING,
+            f"The bundle in {folder} is not complete: {Path(error.filename).name} is missing.",
+            "Choose another bundle folder in the preferences, or install the extension again.",
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise MotionGPTError(
+            Code.BUNDLE_ALTERED, f"The description of the bundle in {folder} cannot be read: {error}.", "Fetch or pack the bundle again."
+        ) from error
+
+
+def _check(folder: Path, facts: dict[str, Any]) -> None:
+    if facts["format"] != FORMAT:
+        raise MotionGPTError(
+            Code.BUNDLE_ALTERED,
+            f"The bundle in {folder} has format {facts['format']}; this version reads format {FORMAT}.",
+            "Update MotionGPT, or fetch a bundle made for this version.",
+        )
+    for name, sha256 in facts["files"].items():
+        if file_hash(folder / name) != sha256:
+            raise MotionGPTError(
+                Code.BUNDLE_ALTERED,
+                f"{name} of the bundle in {folder} is not what it was when the bundle was packed.",
+                "Fetch the bundle again, or install the extension again.",
+            )
+
+
+def file_hash(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_bundle(folder: Path, facts: dict[str, Any], tokenizer: Mapping[str, Tensor], adapter: Mapping[str, Tensor]) -> Bundle:
+    """Write a bundle from what `bundle.json` says (dataclasses allowed) and the weights, which are kept as half floats."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, tensors in ((_TOKENIZER, tokenizer), (_ADAPTER, adapter)):
+        temporary = folder / f"{name}.tmp"
+        save_file({k: v.detach().to(torch.float16).contiguous() for k, v in tensors.items()}, temporary)
+        os.replace(temporary, folder / name)
+    plain = {k: v if isinstance(v, (str, int, float, list, dict)) else asdict(v) for k, v in facts.items()}
+    files = {name: file_hash(folder / name) for name in (_TOKENIZER, _ADAPTER)}
+    text = json.dumps({"format": FORMAT, **plain, "files": files}, indent=1, ensure_ascii=False)
+    (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
+    return open_bundle(folder)

@@ -1,0 +1,73 @@
+"""A clip of motion: rotations and path over time, on a skeleton with fixed bones."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import rotations
+from .features import facing, features_to_contacts, features_to_joints, features_to_local
+from .skeleton import Skeleton
+from .solve import align, solve_rotations
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Parent-relative `local (T, J, 4)`, root positions `root (T, 3)` in metres, `contacts (T, 4)` booleans, frames a second."""
+
+    local: np.ndarray
+    root: np.ndarray
+    contacts: np.ndarray
+    fps: float
+    skeleton: Skeleton
+
+    def __len__(self) -> int:
+        return len(self.root)
+
+    @property
+    def joints(self) -> np.ndarray:
+        """Joint positions `(T, J, 3)`."""
+        return self.skeleton.forward(self.local, self.root)
+
+    def moved(self, turn: np.ndarray, translation: np.ndarray) -> "Clip":
+        """The clip turned by `turn (4,)` about the origin and then moved by `translation (3,)`."""
+        local = self.local.copy()
+        local[:, 0] = rotations.multiply(turn, local[:, 0])
+        return replace(self, local=local, root=rotations.rotate(turn, self.root) + translation)
+
+    def placed(self, frame: int, joints: np.ndarray) -> "Clip":
+        """The clip turned about the vertical and moved on the floor so that at `frame` it stands and faces as `joints (J, 3)` do."""
+        own = self.joints[frame]
+        turn = rotations.between(facing(own, self.skeleton), facing(joints, self.skeleton))
+        offset = joints[0] - rotations.rotate(turn, own[0])
+        return self.moved(turn, offset * [1.0, 0.0, 1.0])
+
+    def resampled(self, frames: int, fps: float) -> "Clip":
+        """The clip spread over `frames` frames, first on first and last on last, at `fps`."""
+        if frames == len(self):
+            return replace(self, fps=fps)
+        at = np.linspace(0.0, len(self) - 1.0, frames)
+        low = np.minimum(at.astype(int), max(0, len(self) - 2))
+        high, share = np.minimum(low + 1, len(self) - 1), at - low
+        return replace(
+            self,
+            local=rotations.continuous(rotations.slerp(self.local[low], self.local[high], share[:, None])),
+            root=self.root[low] + (self.root[high] - self.root[low]) * share[:, None],
+            contacts=self.contacts[np.rint(at).astype(int)],
+            fps=fps,
+        )
+
+
+def clip_from_features(features: np.ndarray, skeleton: Skeleton, form: str) -> Clip:
+    """The clip of features `(T, D)`, on the floor, starting at the origin and facing +Z.
+
+    `form` says what the rotation block holds: `local` (true parent-relative rotations) or `ik` (nothing of use: the
+    rotations are solved from the positions).
+    """
+    joints = features_to_joints(features, skeleton) * skeleton.metres_per_unit
+    if form == "local":
+        local = np.concatenate([np.tile(rotations.IDENTITY, (len(joints), 1, 1)), features_to_local(features, skeleton)], axis=1)
+        local[:, 0] = align(skeleton.forward(local, np.zeros((len(joints), 3))), joints - joints[:, :1])
+    else:
+        local = solve_rotations(joints, skeleton)
+    contacts = features_to_contacts(features, skeleton)
+    return Clip(rotations.continuous(local), joints[:, 0], contacts, skeleton.fps, skeleton)

@@ -20,7 +20,7 @@ def _to_axis_angle(q: np.ndarray) -> np.ndarray:
     """Angle and axis `(T, 4)`; where there is no rotation the axis stays that of the frame before."""
     axes, angles = np.empty((len(q), 3)), np.empty(len(q))
     axis = np.array([0.0, 1.0, 0.0])
-    for frame, (w, *vector) in enumerate(q):
+    for frame, (w, vector) in enumerate(zip(q[:, 0], q[:, 1:], strict=True)):
         sine = np.linalg.norm(vector)
         if sine > 1e-6:
             axis = vector / sine * (1.0 if np.dot(vector, axis) >= 0 else -1.0)

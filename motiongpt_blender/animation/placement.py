@@ -9,9 +9,7 @@ _UP = np.array([0.0, 1.0, 0.0])
 _ON_FLOOR = np.array([1.0, 0.0, 1.0])
 
 
-def stand_at(
-    local: np.ndarray, root: np.ndarray, pose_local: np.ndarray, pose_root: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def stand_at(local: np.ndarray, root: np.ndarray, pose_local: np.ndarray, pose_root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Turn and move a clip, `local (T, 22, 4)` and `root (T, 3)`, on the floor, so that it starts where a pose stands and faces.
 
     The pose is `pose_local (22, 4)`, `pose_root (3,)`; heights stay the clip's own.

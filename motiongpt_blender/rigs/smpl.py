@@ -30,7 +30,7 @@ def add_smpl_rig(context: bpy.types.Context) -> bpy.types.Object:
     rig.show_in_front = True
     rig.location = context.scene.cursor.location
     heads = SMPL.forward(np.tile(rotations.IDENTITY, (len(SMPL), 1)), np.array([0.0, SMPL.rest_height, 0.0]))
-    body = build_mannequin(f"{NAME} Body", {name: head for name, head in zip(SMPL.joints, heads, strict=True)}, to_blender)
+    body = build_mannequin(f"{NAME} Body", dict(zip(SMPL.joints, heads, strict=True)), to_blender)
     body.parent = rig
     body.modifiers.new("Armature", "ARMATURE").object = rig
     for obj in (rig, body):

@@ -1,11 +1,11 @@
-"""`motiongpt bundle pack`: a trained tokenizer and adapter to one bundle. `motiongpt bundle show` prints what one holds."""
+"""`motiongpt bundle`: pack a trained tokenizer and adapter, import published checkpoints, show what a bundle holds."""
 
 import argparse
 from pathlib import Path
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    actions = subparsers.add_parser("bundle", help="pack or show a bundle").add_subparsers(dest="action", required=True)
+    actions = subparsers.add_parser("bundle", help="pack, import or show a bundle").add_subparsers(dest="action", required=True)
     pack = actions.add_parser("pack", help="make a bundle of a trained tokenizer and a trained language model")
     pack.add_argument("--data", type=Path, required=True, help="the data set that both were trained on")
     pack.add_argument("--tokenizer", type=Path, required=True, help="the folder of the tokenizer's training")
@@ -14,16 +14,27 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     pack.add_argument("--licence", default="GPL-3.0-or-later", help="licence of the weights")
     pack.add_argument("--attribution", default="", help="what the licences of the data ask to be said")
     pack.add_argument("--out", type=Path, required=True)
+    load = actions.add_parser("import", help="make a bundle of the checkpoints that MotionGPT (arXiv 2306.10900) published")
+    load.add_argument("--vqvae", type=Path, required=True, help="t2m.pth")
+    load.add_argument("--lora", type=Path, required=True, help="pretrained.pth")
+    load.add_argument("--base", required=True, help="folder or hub name of the LLaMA that the adapter belongs to")
+    load.add_argument("--mean", type=Path, required=True, help="mean.npy that the VQ-VAE was trained with")
+    load.add_argument("--std", type=Path, required=True, help="std.npy that the VQ-VAE was trained with")
+    load.add_argument("--name", default="motiongpt-paper")
+    load.add_argument("--out", type=Path, required=True)
     show = actions.add_parser("show", help="check a bundle's files and print what it holds")
     show.add_argument("folder", type=Path, nargs="?", help="default: the bundle that comes with the product")
 
 
 def run(args: argparse.Namespace) -> int:
     from ..models.bundle import open_bundle
+    from ..models.checkpoints import import_bundle
     from ..training.pack import pack
 
     if args.action == "pack":
         bundle = pack(args.data, args.tokenizer, args.language, args.out, name=args.name, licence=args.licence, attribution=args.attribution)
+    elif args.action == "import":
+        bundle = import_bundle(args.vqvae, args.lora, args.base, args.mean, args.std, args.out, args.name)
     else:
         bundle = open_bundle(args.folder)
     size = sum(path.stat().st_size for path in bundle.folder.glob("*.safetensors")) / 2**20

@@ -34,11 +34,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MOTIONGPT_CACHE") or platformdirs.user_cache_dir("motiongpt", appauthor=False))
 
 
+def converted_folder(base: BaseModel) -> Path:
+    """Where the converted form of a base that a package carries lies, or will lie."""
+    return cache_folder() / "bases" / base.name.replace("/", "--")
+
+
 def find_base(base: BaseModel, on_progress: Callable[[str, int, int], None] | None = None) -> Path:
     """A folder that transformers can load; MotionGPTError (`BASE_MODEL_MISSING`) names every place that was looked at."""
     if Path(base.name).is_dir():
         return Path(base.name)
-    folder = cache_folder() / "bases" / base.name.replace("/", "--")
+    folder = converted_folder(base)
     if (folder / "model.safetensors").is_file():
         return folder
     carried = _carried(base)

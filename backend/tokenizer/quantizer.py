@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 _DECAY = 0.99
 _ROUNDS = 10
-_ALIVE = 1.0  # a code used less than this on average is replaced
+_ALIVE = 0.125  # a code used less than this share of the average is replaced
+_GRACE = 2.0  # how far above that a new code starts, so that it has time to be found
 
 
 class Quantizer(nn.Module):
@@ -49,15 +50,17 @@ class Quantizer(nn.Module):
             used = torch.bincount(codes, minlength=len(self.codebook)).float()[:, None]
             mean = torch.zeros_like(self.codebook).index_add_(0, codes, flat) / used.clamp(min=1)
             self.codebook.copy_(torch.where(used > 0, mean, _draw(flat, len(self.codebook))))
-        self.counts.fill_(2 * _ALIVE)
+        self.counts.fill_(len(flat) / len(self.codebook))
         self.sums.copy_(self.codebook * self.counts[:, None])
 
     def _follow(self, flat: Tensor, codes: Tensor, used: Tensor) -> None:
         self.sums.mul_(_DECAY).index_add_(0, codes, flat, alpha=1 - _DECAY)
         self.counts.mul_(_DECAY).add_(used, alpha=1 - _DECAY)
-        alive = (self.counts >= _ALIVE)[:, None]
-        mean = self.sums / self.counts.clamp(min=1e-6)[:, None]
-        self.codebook.copy_(torch.where(alive, mean, _draw(flat, len(self.codebook))))
+        least = _ALIVE * len(flat) / len(self.codebook)
+        dead = self.counts < least
+        self.counts[dead] = _GRACE * least
+        self.sums[dead] = _draw(flat, len(self.codebook))[dead] * _GRACE * least
+        self.codebook.copy_(self.sums / self.counts[:, None])
 
 
 def _draw(flat: Tensor, codes: int) -> Tensor:

@@ -1,0 +1,19 @@
+"""Writing files so that there is either a whole one or none."""
+
+import os
+from pathlib import Path
+
+from .protocol.errors import Code, MotionGPTError
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, replacing what was there; MotionGPTError, and nothing changed, where that cannot be done."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MotionGPTError(Code.INTERNAL_ERROR, f"{path} cannot be written: {reason}.", "Choose another place or make room.") from error
+    finally:
+        temporary.unlink(missing_ok=True)

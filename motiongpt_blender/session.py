@@ -54,9 +54,9 @@ class Session:
     def words(self) -> str:
         """Where things stand, for the animator."""
         if self._connection is None:
-            return "The backend is not running"
+            return "Backend is not running"
         if self._connection.hello.state is State.RUNNING:
-            return "Starting the backend"
+            return "Starting"
         if self._call is None:
             if self.error and self.error.code is Code.CANCELLED:
                 return self.error.message

@@ -10,6 +10,7 @@ from ..operators.backend import MOTIONGPT_OT_backend_start, MOTIONGPT_OT_backend
 from ..operators.generate import MOTIONGPT_OT_cancel, MOTIONGPT_OT_generate
 from ..operators.rig import MOTIONGPT_OT_add_smpl_rig
 from ..rigs.character import find_character
+from ..rigs.mapping import find_bones
 
 _PIXELS_PER_CHARACTER = 7
 
@@ -37,7 +38,9 @@ class MOTIONGPT_PT_main(bpy.types.Panel):
 
 def _draw_character(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     try:
-        layout.label(text=find_character(context).name, icon="ARMATURE_DATA")
+        armature = find_character(context)
+        find_bones(armature.name, armature.data.bones.keys())
+        layout.label(text=armature.name, icon="ARMATURE_DATA")
     except MotionGPTError as error:
         _draw_text(layout, context, error.message, "INFO")
         layout.operator(MOTIONGPT_OT_add_smpl_rig.bl_idname, text="Add SMPL Character", icon="ADD")
@@ -46,18 +49,17 @@ def _draw_character(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
 def _draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     session = jobs.session
     if session.busy:
-        row = layout.row(align=True)
-        row.progress(factor=session.fraction, text=session.words)
-        row.operator(MOTIONGPT_OT_cancel.bl_idname, text="", icon="X")
+        layout.progress(factor=session.fraction, text=session.words)
+        layout.operator(MOTIONGPT_OT_cancel.bl_idname, icon="X")
     else:
-        row = layout.row()
+        row = layout.split(factor=0.7)
         row.label(text=session.words)
         way = MOTIONGPT_OT_backend_stop if session.running else MOTIONGPT_OT_backend_start
         row.operator(way.bl_idname, text="Stop" if session.running else "Start")
     if session.error and session.error.code is not Code.CANCELLED:
         box = layout.box()
         _draw_text(box, context, session.error.message, "ERROR")
-        _draw_text(box, context, session.error.remedy, "NONE")
+        _draw_text(box, context, session.error.remedy, "BLANK1")
 
 
 def _draw_text(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:

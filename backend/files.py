@@ -1,5 +1,6 @@
 """Writing files so that there is either a whole one or none."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -16,4 +17,5 @@ def write_whole(path: Path, data: bytes) -> None:
         reason = error.strerror or str(error)
         raise MotionGPTError(Code.INTERNAL_ERROR, f"{path} cannot be written: {reason}.", "Choose another place or make room.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone already, or never made
+            temporary.unlink()

@@ -93,5 +93,5 @@ def _statistics(features: np.ndarray, skeleton: str) -> tuple[np.ndarray, np.nda
     layout = Layout(len(load_skeleton(skeleton)))
     mean, std = features.mean(axis=0), features.std(axis=0)
     for block in (layout.yaw, layout.travel, layout.height, layout.positions, layout.rotations, layout.velocities, layout.contacts):
-        std[block] = std[block].mean()
+        std[block] = std[block].mean() or 1.0  # a block that never changes is left as it is
     return mean, std

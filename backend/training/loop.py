@@ -47,6 +47,8 @@ def train(trainee: Trainee, folder: Path, config: dict[str, Any], *, steps: int,
                 group["lr"] = rate * schedule(step, steps, warmup)
             started = time.monotonic()
             loss = trainee.loss(step)
+            if not torch.isfinite(loss):
+                raise FloatingPointError(f"The loss is {loss.item()} at step {step}; the last checkpoint in {folder} is still good.")
             trainee.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             parameters = [p for group in trainee.optimizer.param_groups for p in group["params"]]

@@ -1,0 +1,159 @@
+import random
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from backend.language.decoding import Cancelled, Sampling, choose_rows, sample_codes
+from backend.language.model import AdapterConfig, MotionLanguageModel, load_causal
+from backend.language.prompts import Instruction, PoseCode, build_prompt, load_template
+from backend.training.language import TASKS
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tiny import write_base
+
+FORMS = ("items", "digits")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return write_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def model(request, base):
+    causal, tokenizer = load_causal(base, torch.float32)
+    torch.manual_seed(0)
+    made = MotionLanguageModel(causal, tokenizer, AdapterConfig(rank=4, vocabulary=request.param), codes=64)
+    for parameter in made.parameters():
+        if parameter.requires_grad:  # an untrained adapter is zero and would hide mistakes
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    return made.eval()
+
+
+def text(pieces) -> str:
+    return "".join(piece if isinstance(piece, str) else f"<{piece}>" for piece in pieces)
+
+
+def test_the_papers_four_tasks_word_for_word():
+    """The prompt that the released adapters were trained with."""
+    opening = (
+        "Below is an instruction that describes a task, paired with an input that provides further context. "
+        "Write a response that appropriately completes the request.\n\n### Instruction:\n"
+        "Generate a sequence of motion tokens matching the following human motion description"
+    )
+    template = load_template("paper")
+    expected = {
+        (): ".\n\n### Input:\na man waves\n\n### Response:",
+        ("first",): " given the initial token.\n\n### Input:\na man waves<Motion Token><7></Motion Token>\n\n### Response:",
+        ("last",): " given the last token.\n\n### Input:\na man waves<Motion Token><7></Motion Token>\n\n### Response:",
+        ("key", "key"): " given several key tokens.\n\n### Input:\na man waves<Motion Token><7>,<7></Motion Token>\n\n### Response:",
+    }
+    for places, ending in expected.items():
+        instruction = Instruction("a man waves", [PoseCode(place, 7, 1.0) for place in places], seconds=4.0)
+        assert text(build_prompt(instruction, template)) == opening + ending
+
+
+@pytest.mark.parametrize("name", ["paper", "timed"])
+def test_every_task_has_a_prompt_that_holds_all_its_codes(name):
+    seen = set()
+    for task in TASKS:
+        parts = task.split()
+        poses = [PoseCode(p.removesuffix("s"), 10 + i, 0.5 * i) for i, p in enumerate(parts) if p != "text"]
+        instruction = Instruction("a man waves" if "text" in parts else "", poses, 3.0)
+        assert instruction.task == task
+        pieces = build_prompt(instruction, load_template(name))
+        assert sorted(p for p in pieces if isinstance(p, int)) == sorted(p.code for p in poses)
+        seen.add(text(pieces))
+    assert len(seen) == len(TASKS)
+
+
+def test_times_and_lengths_are_told():
+    instruction = Instruction("a man waves", [PoseCode("key", 5, 1.25), PoseCode("last", 6, 3.9), PoseCode("first", 4)], 4.0)
+    assert text(build_prompt(instruction, load_template("timed"))) == "a man waves\n4.0 s, first <4>, 1.2 s <5>, last <6>\nmotion:"
+
+
+def test_any_legal_walk_spells_codes_and_every_answer_is_legal(model):
+    vocabulary, rng = model.vocabulary, random.Random(0)
+    for length in (1, 2, 9):
+        for _ in range(50):
+            chosen: list[int] = []
+            while (mask := vocabulary.legal(chosen, length)) is not None:
+                chosen.append(rng.choice(mask.nonzero().flatten().tolist()))
+            codes = vocabulary.codes(chosen)
+            assert len(codes) == length
+            assert all(0 <= code < 64 for code in codes)
+            assert vocabulary.answer(codes)[: len(chosen)] == chosen
+
+
+def test_decoding_gives_exactly_the_length_asked_for(model):
+    prompt = model.vocabulary.prompt(["a man waves", 3, " motion:"])
+    for length in (1, 7, 20):
+        codes = sample_codes(model, prompt, length, Sampling(seed=1), samples=3)
+        assert codes.shape == (3, length)
+        assert codes.max() < 64
+
+
+def test_the_cache_changes_nothing(model):
+    """Greedy decoding with the cache against the whole sequence anew for every token."""
+    prompt = model.vocabulary.prompt(["a man waves", 3, " motion:"])
+    rows, ids = [], list(prompt)
+    with torch.inference_mode():
+        while (legal := model.vocabulary.legal(rows, 6)) is not None:
+            logits = model.logits(model.hidden(torch.tensor([ids]))[:, -1])
+            rows.append(int(choose_rows(logits, legal[None], Sampling(temperature=0), torch.Generator())))
+            ids.append(model.vocabulary.rows[rows[-1]])
+    greedy = sample_codes(model, prompt, 6, Sampling(temperature=0))
+    assert greedy.tolist() == [model.vocabulary.codes(rows)]
+
+
+def test_one_seed_one_answer(model):
+    prompt = model.vocabulary.prompt(["a man waves"])
+    once, again, other = (sample_codes(model, prompt, 12, Sampling(seed=seed)) for seed in (5, 5, 6))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+
+
+def test_cancel_is_asked_before_every_token(model):
+    told: list[int] = []
+    with pytest.raises(Cancelled):
+        sample_codes(
+            model,
+            model.vocabulary.prompt(["x"]),
+            20,
+            Sampling(),
+            on_token=lambda codes: told.append(len(codes[0])),
+            cancelled=lambda: len(told) >= 3,
+        )
+    assert len(told) == 3
+
+
+def test_top_k_keeps_k_rows():
+    logits = torch.arange(10.0)[None]
+    legal = torch.ones(1, 10, dtype=torch.bool)
+    legal[0, 9] = False
+    noise = torch.Generator().manual_seed(0)
+    drawn = {int(choose_rows(logits * 0.01, legal, Sampling(1.0, 3), noise)) for _ in range(200)}
+    assert drawn == {6, 7, 8}
+
+
+def test_merging_the_adapter_keeps_the_scores(base):
+    causal, tokenizer = load_causal(base, torch.float32)
+    model = MotionLanguageModel(causal, tokenizer, AdapterConfig(rank=4), codes=16).eval()
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.1)
+    ids = torch.tensor([[5, 6, model.text_size + 3, 7]])
+    with torch.inference_mode():
+        before = model.hidden(ids)
+        model.merge()
+        torch.testing.assert_close(model.hidden(ids), before, rtol=1e-4, atol=1e-4)
+
+
+def test_an_adapter_of_another_size_is_refused(base):
+    def fresh(rank: int, targets=("q_proj", "v_proj")) -> MotionLanguageModel:
+        return MotionLanguageModel(*load_causal(base, torch.float32), AdapterConfig(rank=rank, targets=targets), codes=16)
+
+    with pytest.raises(ValueError, match="does not fit"):
+        fresh(4).load_adapter(fresh(4, ("q_proj",)).adapter_tensors())

@@ -1,0 +1,157 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.cli import main
+from backend.data.dataset import Dataset
+from backend.generation import Generator
+from backend.motion.features import features_to_joints
+from backend.protocol.errors import Code, MotionGPTError
+from backend.protocol.messages import Generate
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tiny import log, write_base, write_humanml3d, write_source
+
+TOKENIZER = ["network.width=24", "network.code_dim=16", "network.codes=32", "batch=4", "window=32", "warmup=2", "continuous_steps=2"]
+LANGUAGE = ["adapter.rank=2", "batch=2", "warmup=1", "shortest=4", "longest=12"]
+
+
+def settings(values: list[str]) -> list[str]:
+    return [part for value in values for part in ("--set", value)]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The four training commands, one after another, as a user gives them."""
+    root = tmp_path_factory.mktemp("training")
+    write_source(root / "source")
+    base = write_base(root / "base")
+    assert main(["data", "build", "--source", str(root / "source"), "--out", str(root / "data")]) == 0
+    common = ["--data", str(root / "data"), "--device", "cpu"]
+    assert main(["train", "tokenizer", *common, "--out", str(root / "tokenizer"), *settings([*TOKENIZER, "steps=6"])]) == 0
+    language = ["train", "language", *common, "--tokenizer", str(root / "tokenizer"), "--out", str(root / "language")]
+    assert main([*language, *settings([*LANGUAGE, "steps=3", f"base.name={base}"])]) == 0
+    pack = ["bundle", "pack", "--data", str(root / "data"), "--tokenizer", str(root / "tokenizer"), "--language", str(root / "language")]
+    assert main([*pack, "--name", "tiny", "--out", str(root / "bundle")]) == 0
+    return root
+
+
+def test_a_data_set_says_what_is_in_it(trained):
+    dataset = Dataset(trained / "data")
+    assert dataset.facts["clips"] == {"train": 4, "val": 1, "test": 1}
+    assert dataset.facts["rotations"] == "local"
+    path = features_to_joints(dataset.of(dataset.split("test")[0]), dataset.skeleton)[:, 0]
+    assert np.linalg.norm(path[-1] - path[0]) == pytest.approx(0.05 * 88, abs=0.01)
+    assert [(c.start, c.end) for c in dataset.clips[0].captions] == [(0.0, 0.0), (1.0, 4.0)]
+
+
+def test_a_humanml3d_folder_is_read_as_it_is(trained, tmp_path):
+    features = np.array(Dataset(trained / "data").features[:60])
+    source = write_humanml3d(tmp_path / "h3d", features)
+    assert main(["data", "build", "--source", str(source), "--out", str(tmp_path / "data")]) == 0
+    dataset = Dataset(tmp_path / "data")
+    assert dataset.facts["rotations"] == "ik"
+    assert dataset.clips[0].captions[0].text == "a man waves."
+    np.testing.assert_array_equal(dataset.of(dataset.clips[0]), features)
+
+
+def test_folders_of_different_forms_do_not_mix(trained, tmp_path):
+    source = write_humanml3d(tmp_path / "h3d", np.array(Dataset(trained / "data").features[:60]))
+    with pytest.raises(ValueError, match="do not go together"):
+        main(["data", "build", "--source", str(trained / "source"), "--source", str(source), "--out", str(tmp_path / "data")])
+
+
+def test_a_broken_off_training_ends_like_an_unbroken_one(trained, tmp_path):
+    """Two runs of three steps against one of six: the same losses, step for step."""
+    common = ["train", "tokenizer", "--data", str(trained / "data"), "--device", "cpu", "--out", str(tmp_path / "again")]
+    from backend.training import loop
+
+    steps_taken = []
+    original = loop.schedule
+
+    def stop_after_three(step: int, steps: int, warmup: int) -> float:
+        steps_taken.append(step)
+        if len(steps_taken) == 4:
+            raise KeyboardInterrupt
+        return original(step, steps, warmup)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(loop, "schedule", stop_after_three)
+        assert main([*common, *settings([*TOKENIZER, "steps=6"])]) == 130
+    assert main([*common, *settings([*TOKENIZER, "steps=6"])]) == 0
+    broken, whole = log(tmp_path / "again"), log(trained / "tokenizer")
+    assert [r["step"] for r in broken] == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose([r["loss"] for r in broken], [r["loss"] for r in whole], rtol=1e-4)
+
+
+def test_a_folder_begun_with_other_settings_is_not_gone_on_with(trained):
+    with pytest.raises(ValueError, match="batch"):
+        main(
+            ["train", "tokenizer", "--data", str(trained / "data"), "--device", "cpu", "--out", str(trained / "tokenizer")]
+            + settings([*TOKENIZER, "steps=6", "batch=5"])
+        )
+
+
+def test_training_moves_the_adapter_and_its_rows(trained):
+    from backend.training.loop import read_model
+
+    state = read_model(trained / "language" / "state.safetensors")
+    assert any(value.abs().max() > 0 for name, value in state.items() if "lora_B" in name)
+    assert state["motion.rows"].abs().max() > 0
+
+
+def test_a_packed_bundle_generates(trained):
+    generator = Generator.load(str(trained / "bundle"), "cpu")
+    assert generator.info.bundle == "tiny"
+    reply = generator.generate(Generate("a person walks", frames=48, fps=24.0, seed=1), lambda done, total: None, lambda: False)
+    assert reply.rotations.shape == (48, 22, 4)
+    assert np.isfinite(reply.joints).all()
+
+
+def test_an_altered_or_missing_file_of_a_bundle_is_told(trained, tmp_path):
+    import shutil
+
+    folder = Path(shutil.copytree(trained / "bundle", tmp_path / "bundle"))
+    with open(folder / "tokenizer.safetensors", "r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x55")
+    with pytest.raises(MotionGPTError, match=r"tokenizer\.safetensors") as altered:
+        Generator.load(str(folder), "cpu")
+    assert altered.value.code == Code.BUNDLE_ALTERED
+    (folder / "tokenizer.safetensors").unlink()
+    with pytest.raises(MotionGPTError, match="missing") as missing:
+        Generator.load(str(folder), "cpu")
+    assert missing.value.code == Code.BUNDLE_MISSING
+    assert missing.value.remedy
+
+
+def test_a_missing_base_model_is_told_with_the_way_to_get_it(trained, tmp_path, monkeypatch):
+    from backend.models.base import BaseModel, find_base
+
+    monkeypatch.setenv("MOTIONGPT_CACHE", str(tmp_path))
+    with pytest.raises(MotionGPTError, match="nowhere/nothing") as error:
+        find_base(BaseModel("nowhere/nothing"))
+    assert error.value.code == Code.BASE_MODEL_MISSING
+    assert "hf download nowhere/nothing" in error.value.remedy
+
+
+def test_unknown_settings_are_named(trained):
+    with pytest.raises(SystemExit, match="hurry"):
+        main(["train", "tokenizer", "--data", str(trained / "data"), "--out", "x", "--set", "hurry=1"])
+
+
+def test_losses_are_finite_in_both_vocabularies(trained, tmp_path):
+    from backend.language.model import AdapterConfig
+    from backend.models.base import BaseModel
+    from backend.training.language import LanguageTrainee, LanguageTraining
+    from backend.training.tokenizer import load_trained
+
+    for form, template in (("items", "timed"), ("digits", "paper")):
+        adapter = AdapterConfig(rank=2, vocabulary=form)
+        config = LanguageTraining(BaseModel(str(trained / "base")), adapter, template, batch=8, shortest=4, longest=12)
+        trainee = LanguageTrainee(Dataset(trained / "data"), load_trained(trained / "tokenizer"), config, "cpu")
+        assert torch.isfinite(trainee.loss(0))

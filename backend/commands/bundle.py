@@ -32,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
     from ..training.pack import pack
 
     if args.action == "pack":
-        bundle = pack(args.data, args.tokenizer, args.language, args.out, name=args.name, licence=args.licence, attribution=args.attribution)
+        bundle = pack(
+            args.data, args.tokenizer, args.language, args.out, name=args.name, licence=args.licence, attribution=args.attribution
+        )
     elif args.action == "import":
         bundle = import_bundle(args.vqvae, args.lora, args.base, args.mean, args.std, args.out, args.name)
     else:

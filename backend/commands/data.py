@@ -7,7 +7,9 @@ from pathlib import Path
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     actions = subparsers.add_parser("data", help="prepare training data").add_subparsers(dest="action", required=True)
     build = actions.add_parser("build", help="read folders in HumanML3D's layout and write one data set")
-    build.add_argument("--source", type=Path, action="append", required=True, help="a folder of motion and captions; may be given several times")
+    build.add_argument(
+        "--source", type=Path, action="append", required=True, help="a folder of motion and captions; may be given several times"
+    )
     build.add_argument("--out", type=Path, required=True, help="the folder to write")
 
 
@@ -17,5 +19,7 @@ def run(args: argparse.Namespace) -> int:
     dataset = build(args.source, args.out)
     clips = ", ".join(f"{count} {split}" for split, count in dataset.facts["clips"].items())
     minutes = len(dataset.features) / dataset.facts["fps"] / 60
-    print(f"{args.out}: {clips} clips, {minutes:.0f} minutes, {dataset.features.shape[1]} features a frame, rotations: {dataset.facts['rotations']}")
+    print(
+        f"{args.out}: {clips} clips, {minutes:.0f} minutes, {dataset.features.shape[1]} features a frame, rotations: {dataset.facts['rotations']}"
+    )
     return 0

@@ -15,6 +15,7 @@ from ..language.model import AdapterConfig, MotionLanguageModel, load_causal
 from ..language.prompts import Instruction, PoseCode, build_prompt, load_template
 from ..motion.features import hold
 from ..models.base import SMOLLM2, BaseModel, find_base
+from ..models.devices import dtype_for
 from ..tokenizer.vqvae import VQVAE
 from .loop import train
 from .tokenizer import load_trained
@@ -126,7 +127,7 @@ class LanguageTrainee:
         self.examples = Examples(dataset, tokenizer, config, device)
         shortest = config.shortest * tokenizer.config.frames_per_code
         self.clips = {s: [c for c in dataset.split(s) if c.frames >= shortest and c.captions] for s in ("train", "val", "test")}
-        causal, text_tokenizer = load_causal(find_base(config.base), torch.bfloat16)
+        causal, text_tokenizer = load_causal(find_base(config.base), dtype_for(device))
         self.model = MotionLanguageModel(causal, text_tokenizer, config.adapter, tokenizer.config.codes).to(device)
         self.model.start_rows_from(tokenizer.quantizer.codebook)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
@@ -166,7 +167,7 @@ class LanguageTrainee:
         # Padding stands on the right, where causal attention never looks.
         padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device)
         target = torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=-1).to(self.device)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.device != "cpu"):
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=dtype_for(self.device) is torch.bfloat16):
             hidden = self.model.hidden(padded)
         wanted = target >= 0
         logits = self.model.logits(hidden[wanted].float())

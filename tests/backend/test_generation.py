@@ -1,0 +1,133 @@
+"""The default bundle, for real: what comes out of the chain between request and reply."""
+
+import numpy as np
+import pytest
+
+from backend.generation import Generator
+from backend.motion import rotations
+from backend.motion.features import facing
+from backend.motion.skeleton import SMPL
+from backend.protocol.errors import Code, MotionGPTError
+from backend.protocol.messages import Generate, GenerateReply, Pose
+
+WALK = "a person walks forward."
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return Generator.load()
+
+
+def crouch(frame: int, height: float = 0.8, turn: float = 0.0, place=(0.0, 0.0)) -> Pose:
+    """A bent pose that no clip of the data holds exactly, turned about the vertical."""
+    local = np.tile(rotations.IDENTITY, (len(SMPL), 1))
+    for joint, axis, degrees in (
+        ("left_hip", (1, 0, 0), -50),
+        ("right_hip", (1, 0, 0), -30),
+        ("left_knee", (1, 0, 0), 70),
+        ("right_knee", (1, 0, 0), 60),
+        ("left_shoulder", (0, 0, 1), -60),
+        ("right_shoulder", (0, 0, 1), 75),
+        ("head", (0, 1, 0), 25),
+    ):
+        local[SMPL.index(joint)] = rotations.about(np.array(axis, dtype=float), np.radians(degrees))
+    local[0] = rotations.about(np.array([0.0, 1.0, 0.0]), np.array(turn))
+    return Pose(frame, local, np.array([place[0], height, place[1]]))
+
+
+def make(generator: Generator, **request) -> GenerateReply:
+    fields = {"prompt": WALK, "frames": 48, "fps": 24.0, "seed": 3} | request
+    return generator.generate(Generate(**fields), lambda done, total: None, lambda: False)
+
+
+def test_the_clip_has_the_length_and_rate_asked_for(generator):
+    for frames, fps in ((48, 24.0), (60, 29.97), (20, 20.0), (235, 24.0)):
+        reply = make(generator, frames=frames, fps=fps)
+        assert reply.joints.shape == (frames, 22, 3)
+        assert reply.rotations.shape == (frames, 22, 4)
+        assert reply.root_translation.shape == (frames, 3)
+        assert reply.contacts.shape == (frames, 4)
+        assert reply.fps == fps
+
+
+def test_rotations_and_path_are_the_joints(generator):
+    reply = make(generator)
+    joints = SMPL.forward(reply.rotations.astype(np.float64), reply.root_translation.astype(np.float64))
+    np.testing.assert_allclose(joints, reply.joints, atol=1e-5)
+    steps = np.sum(reply.rotations[1:] * reply.rotations[:-1], axis=-1)
+    assert steps.min() > 0  # no flips of sign
+
+
+def test_a_person_stays_upright_and_on_the_floor(generator):
+    for seed in range(3):
+        reply = make(generator, seed=seed, frames=96)
+        head, feet = reply.joints[:, SMPL.index("head"), 1], reply.joints[..., 1].min(axis=1)
+        assert np.median(head) > 1.2
+        assert feet.min() > -0.05
+        assert feet.max() < 0.5
+
+
+def test_one_seed_one_clip(generator):
+    once, again, other = make(generator), make(generator), make(generator, seed=4)
+    np.testing.assert_array_equal(once.rotations, again.rotations)
+    assert np.abs(once.joints - other.joints).max() > 0.01
+
+
+@pytest.mark.parametrize("frames", [[0], [47], [0, 47], [12, 24, 36], [0, 20, 47]])
+def test_poses_are_met_within_a_millimetre_and_a_tenth_of_a_degree(generator, frames):
+    poses = tuple(crouch(f, 0.75 + 0.002 * f, turn=0.02 * f, place=(0.01 * f, 0.02 * f)) for f in frames)
+    reply = make(generator, poses=poses)
+    for pose in poses:
+        wanted = SMPL.forward(pose.rotations, pose.root_translation)
+        assert np.linalg.norm(reply.joints[pose.frame] - wanted, axis=-1).max() < 1e-3
+        assert np.degrees(rotations.angle_between(reply.rotations[pose.frame], pose.rotations)).max() < 0.1
+    assert reply.constraint_error_mm < 1.0
+    assert reply.constraint_error_deg < 0.1
+
+
+def test_the_clip_goes_on_from_where_the_pose_stands_and_faces(generator):
+    pose = crouch(0, turn=2.0, place=(3.0, -5.0))
+    reply = make(generator, poses=(pose,))
+    assert np.linalg.norm(reply.root_translation[:, [0, 2]] - [3.0, -5.0], axis=-1).max() < 6.0
+    early = facing(reply.joints[2].astype(np.float64), SMPL)
+    assert early @ facing(SMPL.forward(pose.rotations, pose.root_translation), SMPL) > 0.8
+
+
+def test_a_pose_needs_no_prompt(generator):
+    assert make(generator, prompt="", poses=(crouch(0),)).constraint_error_mm < 1.0
+
+
+def test_another_prompt_is_another_clip(generator):
+    assert np.abs(make(generator).joints - make(generator, prompt="a person sits down.").joints).max() > 0.05
+
+
+def test_feet_are_locked_only_if_asked(generator):
+    loose, locked = make(generator, lock_feet=False, frames=96), make(generator, frames=96)
+    assert locked.foot_slide_mm_per_frame < loose.foot_slide_mm_per_frame
+
+
+def test_every_token_is_told_and_cancel_comes_before_the_next(generator):
+    told: list[tuple[int, int]] = []
+    with pytest.raises(MotionGPTError) as error:
+        generator.generate(Generate(WALK, 96, 24.0), lambda done, total: told.append((done, total)), lambda: len(told) == 5)
+    assert error.value.code == Code.CANCELLED
+    assert told == [(i, 20) for i in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("request_", "what"),
+    [
+        ({"prompt": "  "}, "neither a prompt nor a pose"),
+        ({"frames": 0}, "clip of 0 s"),
+        ({"frames": 24_000}, "clip of 1000 s"),
+        ({"fps": 0.0}, "rate"),
+        ({"poses": (crouch(48),)}, "outside"),
+        ({"poses": (crouch(3), crouch(3))}, "Two poses"),
+        ({"poses": (Pose(0, np.zeros((22, 4)), np.zeros(3)),)}, "unit"),
+        ({"poses": (Pose(0, np.zeros((21, 4)), np.zeros(3)),)}, "rotations"),
+    ],
+)
+def test_requests_that_cannot_be_met_say_why(generator, request_, what):
+    with pytest.raises(MotionGPTError, match=what) as error:
+        make(generator, **request_)
+    assert error.value.code == Code.INVALID_PARAMS

@@ -4,11 +4,13 @@ Run with an interpreter that has the bpy module. Leaves demo.blend, demo.png, de
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,26 @@ def main() -> int:
     shutil.rmtree(resources, ignore_errors=True)
     resources.mkdir(parents=True)
     os.environ["BLENDER_USER_RESOURCES"] = str(resources)  # before bpy is imported
-    report = make(arguments.zip.absolute(), arguments.backend.absolute(), out)
+    with output_in(out / "blender.log"):
+        report = make(arguments.zip.absolute(), arguments.backend.absolute(), out)
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report))
     return 0
+
+
+@contextlib.contextmanager
+def output_in(log: Path) -> Iterator[None]:
+    """Have what Blender says on stdout, a line for every rendered frame, go to a file."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            os.dup2(stdout, 1)
+            os.close(stdout)
 
 
 def make(zip_file: Path, backend: Path, out: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def generate(**options) -> set[str]:
 
 def wait_for_progress(session) -> None:
     stop = time.monotonic() + 120
-    while session.busy and session.fraction == 0 or "Loading" in session.words:
+    while not session.words.startswith("Generating "):
         session.pump()
         assert time.monotonic() < stop
         time.sleep(0.002)
@@ -162,7 +162,6 @@ def test_generate_returns_at_once(session, rig):
 def test_cancel_writes_nothing(session, rig):
     generate(wait=False, seconds=9.0)
     wait_for_progress(session)
-    assert session.words.startswith("Generating ")
     bpy.ops.motiongpt.cancel(wait=True)
     assert not session.busy
     assert "cancelled" in session.words.lower()

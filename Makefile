@@ -12,14 +12,14 @@ BLENDER_ENVIRONMENTS := .venv $(if $(and $(PYTHON_311),$(PYTHON_313)),.venv-3.13
 BLENDER_LIBRARIES := libx11-6 libxrender1 libxxf86vm1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test zip lint clean
+.PHONY: demo test zip lint clean environments
 
 demo: .venv/.made .venv-backend/.made
 	.venv-backend/bin/motiongpt base
 	zip=$$(.venv/bin/python tools/build_extension.py) && \
 	    .venv/bin/python tools/demo.py --zip "$$zip" --backend .venv-backend --out build/demo
 
-test: $(BLENDER_ENVIRONMENTS:%=%/.made) .venv-backend/.made
+test: environments
 	.venv-backend/bin/python tools/run_tests.py $(BLENDER_ENVIRONMENTS)
 
 zip: .venv/.made
@@ -32,6 +32,8 @@ lint: .venv-backend/.made
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache wheels/*.whl
+
+environments: $(BLENDER_ENVIRONMENTS:%=%/.made) .venv-backend/.made
 
 .venv/.made: tests/requirements.txt tests/requirements-blender.txt
 	$(call make_environment,$(PYTHON))

@@ -115,8 +115,10 @@ def _deliver(destination: _Destination, prompt: str, reply: messages.GenerateRep
 
 
 def _watch() -> None:
+    """Follow the session with a timer until the backend ends."""
     if not bpy.app.timers.is_registered(_tick):
         bpy.app.timers.register(_tick, persistent=True)
+    _redraw()
 
 
 def _tick() -> float | None:

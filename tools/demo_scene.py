@@ -21,8 +21,8 @@ _POSE = {  # degrees about the armature's axes, from the T-pose: a slight crouch
     "right_elbow": ("Z", 34),
 }
 _CROUCH = 0.04  # metres that this lowers the pelvis
-_STRIP_PIXELS = 1440
-_STRIP_SPACING = 0.95
+_STRIP_PIXELS = 1600
+_STRIP_SPACING = 1.15  # metres, so that arms held out do not touch
 _STRIP_TURN = math.radians(28)
 _VIEW = Vector((1.0, -0.75, 0.3))  # from the character to the film's camera
 _WIDTH_AT_ONE_METRE = 0.72  # what Blender's camera of 50 mm sees

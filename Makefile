@@ -1,6 +1,7 @@
 # make demo   the whole chain: a prompt and a posed character become keyframes and a film in build/demo
 # make test   everything that can be tested, the built extension in a real Blender included
 # make zip    the extension for every platform in build/extension
+# make backend   the environment that the backend runs in, .venv-backend
 # make lint   ruff and pyright
 # make clean  remove what the build made; the environments stay
 
@@ -12,7 +13,7 @@ BLENDER_ENVIRONMENTS := .venv $(if $(and $(PYTHON_311),$(PYTHON_313)),.venv-3.13
 BLENDER_LIBRARIES := libx11-6 libxrender1 libxxf86vm1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test zip lint clean environments
+.PHONY: demo test zip lint clean environments backend
 
 demo: .venv/.made .venv-backend/.made
 	.venv-backend/bin/motiongpt base
@@ -21,6 +22,8 @@ demo: .venv/.made .venv-backend/.made
 
 test: environments
 	.venv-backend/bin/python tools/run_tests.py $(BLENDER_ENVIRONMENTS)
+
+backend: .venv-backend/.made
 
 zip: .venv/.made
 	.venv/bin/python tools/build_extension.py

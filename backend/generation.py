@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from .models.base import find_base
 from .models.bundle import Bundle, open_bundle
 from .models.devices import choose, dtype_for
 from .motion.clip import Clip, clip_from_features
-from .motion.feet import lock_feet, slide
 from .motion.features import pose_to_features
+from .motion.feet import lock_feet, slide
 from .motion.fit import Constraint, errors, fit
 from .protocol.errors import Code, MotionGPTError
 from .protocol.messages import Generate, GenerateReply
@@ -85,16 +85,19 @@ class Generator:
         began = time.perf_counter()
         length = self._length(request)
         constraints = self._constraints(request)
-        prompt = self.model.vocabulary.prompt(build_prompt(self._instruction(request, constraints, length), self.template))
+        instruction = self._instruction(request, constraints, length)
         tokens: list[float] = []
 
         def count(codes: list[list[int]]) -> None:
             tokens.append(time.perf_counter())
             on_token(len(codes[0]), length)
 
-        sampling = Sampling(request.temperature, request.top_k, request.seed)
+        sampling = Sampling(request.temperature, request.top_k, request.seed, request.guidance)
+        without = self._prompt(replace(instruction, caption="")) if instruction.caption else None
         try:
-            codes = sample_codes(self.model, prompt, length, sampling, on_token=count, cancelled=cancelled)
+            codes = sample_codes(
+                self.model, self._prompt(instruction), length, sampling, without=without, on_token=count, cancelled=cancelled
+            )
         except Cancelled:
             raise MotionGPTError(Code.CANCELLED, "The generation was cancelled.") from None
         clip = self.decode(codes).resampled(request.frames, request.fps)
@@ -126,10 +129,15 @@ class Generator:
         normalised = self.tokenizer.decode(codes.to(self.device))[0].float().cpu().numpy()
         return clip_from_features(normalised * self.bundle.std + self.bundle.mean, self.skeleton, self.bundle.rotations)
 
+    def _prompt(self, instruction: Instruction) -> list[int]:
+        return self.model.vocabulary.prompt(build_prompt(instruction, self.template))
+
     def _length(self, request: Generate) -> int:
         """How many codes make up the asked-for time."""
         if not (np.isfinite(request.fps) and request.fps > 0):
-            raise MotionGPTError(Code.INVALID_PARAMS, f"A rate of {request.fps:g} frames per second is not possible.", "Choose a rate above 0.")
+            raise MotionGPTError(
+                Code.INVALID_PARAMS, f"A rate of {request.fps:g} frames per second is not possible.", "Choose a rate above 0."
+            )
         seconds = request.frames / request.fps
         shortest = self.bundle.network.frames_per_code / self.bundle.fps
         if not (request.frames >= 2 and shortest <= seconds + 1e-6 and seconds <= self.bundle.max_seconds + 1e-6):
@@ -143,15 +151,23 @@ class Generator:
     def _constraints(self, request: Generate) -> list[Constraint]:
         if not request.prompt.strip() and not request.poses:
             raise MotionGPTError(Code.INVALID_PARAMS, "There is neither a prompt nor a pose.", "Type what should happen, or give a pose.")
+        if not 0 <= request.seed < 2**63:
+            raise MotionGPTError(
+                Code.INVALID_PARAMS, f"{request.seed} is not possible as a seed.", "Choose one from 0 on, with at most 18 digits."
+            )
         constraints = []
         for pose in sorted(request.poses, key=lambda p: p.frame):
             if not 0 <= pose.frame < request.frames:
-                raise MotionGPTError(Code.INVALID_PARAMS, f"The pose at frame {pose.frame} lies outside the clip of {request.frames} frames.")
+                raise MotionGPTError(
+                    Code.INVALID_PARAMS, f"The pose at frame {pose.frame} lies outside the clip of {request.frames} frames."
+                )
             if constraints and constraints[-1].frame == pose.frame:
                 raise MotionGPTError(Code.INVALID_PARAMS, f"Two poses are given for frame {pose.frame}.", "Leave one of them out.")
             local, root = np.asarray(pose.rotations, dtype=np.float64), np.asarray(pose.root_translation, dtype=np.float64)
             if local.shape != (len(self.skeleton), 4) or root.shape != (3,):
-                raise MotionGPTError(Code.INVALID_PARAMS, f"A pose needs rotations (22, 4) and a place (3,), not {local.shape} and {root.shape}.")
+                raise MotionGPTError(
+                    Code.INVALID_PARAMS, f"A pose needs rotations (22, 4) and a place (3,), not {local.shape} and {root.shape}."
+                )
             norms = np.linalg.norm(local, axis=-1, keepdims=True)
             if np.any(np.abs(norms - 1.0) > 1e-3):
                 raise MotionGPTError(Code.INVALID_PARAMS, f"The pose at frame {pose.frame} has rotations that are not unit quaternions.")

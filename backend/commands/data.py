@@ -19,7 +19,6 @@ def run(args: argparse.Namespace) -> int:
     dataset = build(args.source, args.out)
     clips = ", ".join(f"{count} {split}" for split, count in dataset.facts["clips"].items())
     minutes = len(dataset.features) / dataset.facts["fps"] / 60
-    print(
-        f"{args.out}: {clips} clips, {minutes:.0f} minutes, {dataset.features.shape[1]} features a frame, rotations: {dataset.facts['rotations']}"
-    )
+    form = f"{dataset.features.shape[1]} features a frame, rotations: {dataset.facts['rotations']}"
+    print(f"{args.out}: {clips} clips, {minutes:.0f} minutes, {form}")
     return 0

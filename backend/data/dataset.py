@@ -71,7 +71,7 @@ def build(folders: Iterable[Path], out: Path) -> Dataset:
     out.mkdir(parents=True, exist_ok=True)
     np.save(out / "features.npy", features)
     starts = np.cumsum([0] + [len(s.features) for s in sources]).tolist()
-    with open(out / "clips.jsonl", "w", encoding="utf-8", newline="\n") as index:
+    with (out / "clips.jsonl").open("w", encoding="utf-8", newline="\n") as index:
         for start, source in zip(starts, sources, strict=False):
             clip = Clip(source.id, source.split, start, len(source.features), source.captions)
             index.write(json.dumps(asdict(clip), ensure_ascii=False) + "\n")

@@ -75,7 +75,7 @@ def read_captions(path: Path) -> tuple[Caption, ...]:
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.strip():
             continue
-        text, _, start, end = (line.split("#") + ["", "", ""])[:4]
+        text, _, start, end = ([*line.split("#"), "", "", ""])[:4]
         captions.append(Caption(text.strip(), _seconds(start), _seconds(end)))
     return tuple(captions)
 

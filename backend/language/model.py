@@ -4,6 +4,7 @@ Any causal model of transformers that is built like LLaMA serves as the base. Mo
 embeddings and their output rows; the base's own vocabulary is neither resized nor computed.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from .vocabulary import CodeDigits, CodeItems, Vocabulary
 
@@ -28,13 +30,26 @@ class AdapterConfig:
 
 
 class MotionLanguageModel(nn.Module):
-    """A causal model whose outputs are motion rows. `hidden` are (B, L, width), ids (B, L)."""
+    """A causal model whose outputs are motion rows. `hidden` are (B, L, width), ids (B, L).
+
+    `motion` are the embeddings of the codes and of the answer's end, `head` their output rows; both are None where codes are
+    spelled in the base's own tokens.
+    """
+
+    vocabulary: Vocabulary
+    text: nn.Embedding
+    motion: nn.Parameter | None
+    head: nn.Parameter | None
+    backbone: nn.Module
+    adapted: Any
 
     def __init__(self, causal: PreTrainedModel, tokenizer: Any, config: AdapterConfig, codes: int) -> None:
         super().__init__()
         self.config = config
-        self.text_size = causal.get_input_embeddings().weight.shape[0]
-        self.vocabulary: Vocabulary
+        text = causal.get_input_embeddings()
+        assert isinstance(text, nn.Embedding)
+        self.text = text
+        self.text_size = self.text.num_embeddings
         if config.vocabulary == "items":
             self.vocabulary = CodeItems(tokenizer, codes, self.text_size)
             width = causal.config.hidden_size
@@ -45,7 +60,7 @@ class MotionLanguageModel(nn.Module):
             self.motion = self.head = None
         else:
             raise ValueError(f"The vocabulary must be items or digits, not {config.vocabulary!r}.")
-        self.backbone: nn.Module = causal.base_model
+        self.backbone = causal.base_model
         for parameter in causal.parameters():
             parameter.requires_grad_(False)
         lora = LoraConfig(
@@ -59,24 +74,33 @@ class MotionLanguageModel(nn.Module):
             return
         centred = codebook - codebook.mean(0)
         rows = centred @ torch.randn(centred.shape[1], self.motion.shape[1], device=centred.device)
-        text = self.backbone.get_input_embeddings().weight
+        text = self.text.weight
         self.motion.data[:-1] = rows * (text.float().pow(2).mean() / rows.pow(2).mean()).sqrt()
 
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings (B, L, width) of text and motion ids."""
-        text = self.backbone.get_input_embeddings()
         if self.motion is None:
-            return text(ids)
-        motion = self.motion[(ids - self.text_size).clamp(min=0)].to(text.weight.dtype)
-        return torch.where((ids >= self.text_size)[..., None], motion, text(ids.clamp(max=self.text_size - 1)))
+            return self.text(ids)
+        motion = self.motion[(ids - self.text_size).clamp(min=0)].to(self.text.weight.dtype)
+        return torch.where((ids >= self.text_size)[..., None], motion, self.text(ids.clamp(max=self.text_size - 1)))
 
     def rows(self) -> Tensor:
         """The output rows (R, width) that `vocabulary.rows` names."""
         return self.head if self.head is not None else self.adapted.get_output_embeddings().weight[self.vocabulary.rows]
 
-    def hidden(self, ids: Tensor, cache: Any = None) -> Tensor:
-        """Last hidden states (B, L, width) of ids that follow on what `cache` holds."""
-        return self.backbone(inputs_embeds=self.embed(ids), past_key_values=cache, use_cache=cache is not None).last_hidden_state
+    def hidden(self, ids: Tensor, cache: Any = None, mask: Tensor | None = None) -> Tensor:
+        """Last hidden states (B, L, width) of ids that follow on what `cache` holds.
+
+        Where prompts of different lengths are padded on the left, `mask` (B, cached + L) is false on the padding.
+        """
+        positions = None if mask is None else (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        return self.backbone(
+            inputs_embeds=self.embed(ids),
+            past_key_values=cache,
+            use_cache=cache is not None,
+            attention_mask=None if mask is None else mask.long(),
+            position_ids=positions,
+        ).last_hidden_state
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores (..., R) of the output rows, float32."""
@@ -85,7 +109,9 @@ class MotionLanguageModel(nn.Module):
     def adapter_tensors(self) -> dict[str, Tensor]:
         """What training changes: the adapter in peft's names and the motion rows."""
         tensors = dict(get_peft_model_state_dict(self.adapted))
-        return tensors if self.motion is None else {**tensors, "motion.embeddings": self.motion.data, "motion.rows": self.head.data}
+        if self.motion is not None and self.head is not None:
+            tensors |= {"motion.embeddings": self.motion.data, "motion.rows": self.head.data}
+        return tensors
 
     def load_adapter(self, tensors: dict[str, Tensor]) -> None:
         """Take tensors as `adapter_tensors` gives them; ValueError if any is missing or unknown."""
@@ -94,7 +120,7 @@ class MotionLanguageModel(nn.Module):
         if own.keys() != tensors.keys():
             wrong = sorted(own.keys() ^ tensors.keys())
             raise ValueError(f"The adapter does not fit the base model: {', '.join(wrong[:3])} and {max(0, len(wrong) - 3)} more.")
-        if self.motion is not None:
+        if self.motion is not None and self.head is not None:
             self.motion.data.copy_(tensors.pop("motion.embeddings"))
             self.head.data.copy_(tensors.pop("motion.rows"))
         set_peft_model_state_dict(self.adapted, tensors)
@@ -106,5 +132,8 @@ class MotionLanguageModel(nn.Module):
 
 def load_causal(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:
     """A base model and its tokenizer from a folder, never from the network."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, trust_remote_code=False)
+    transformers_logging.disable_progress_bar()  # it would break into the bar of whoever loads
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # transformers uses what it deprecates itself
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, trust_remote_code=False)
     return model, AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

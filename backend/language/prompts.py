@@ -38,10 +38,7 @@ class Instruction:
     def task(self) -> str:
         """The task by what is given, as the templates name it, for example `text first last`."""
         places = {pose.place for pose in self.poses}
-        if "key" in places:
-            given = ["keys"]
-        else:
-            given = [place for place in ("first", "last") if place in places]
+        given = ["keys"] if "key" in places else [place for place in ("first", "last") if place in places]
         return " ".join(["text"] * bool(self.caption) + given)
 
 

@@ -85,7 +85,7 @@ def _convert(gguf: Path, folder: Path) -> None:
 
     loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = loaded.config
-    del config.quantization_config
+    delattr(config, "quantization_config")
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     plain.load_state_dict(loaded.state_dict())
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")

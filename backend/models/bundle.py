@@ -6,7 +6,6 @@ sha256 of every file, which is checked on opening.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,7 +107,7 @@ def _check(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def file_hash(path: Path) -> str:
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -118,7 +117,7 @@ def write_bundle(folder: Path, facts: dict[str, Any], tokenizer: Mapping[str, Te
     for name, tensors in ((_TOKENIZER, tokenizer), (_ADAPTER, adapter)):
         temporary = folder / f"{name}.tmp"
         save_file({k: v.detach().to(torch.float16).contiguous() for k, v in tensors.items()}, temporary)
-        os.replace(temporary, folder / name)
+        temporary.replace(folder / name)
     plain = {k: v if isinstance(v, (str, int, float, list, dict)) else asdict(v) for k, v in facts.items()}
     files = {name: file_hash(folder / name) for name in (_TOKENIZER, _ADAPTER)}
     text = json.dumps({"format": FORMAT, **plain, "files": files}, indent=1, ensure_ascii=False)

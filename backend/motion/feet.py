@@ -47,7 +47,7 @@ def _steady(contacts: np.ndarray, shortest: int) -> np.ndarray:
     steady = contacts.copy()
     for value in (False, True):  # first fill the gaps, then drop the touches
         for column in steady.T:
-            for begin, end in _runs(column == value):
+            for begin, end in _runs(column if value else ~column):
                 inside = begin > 0 and end < len(column)
                 if end - begin < shortest and inside:
                     column[begin:end] = not value

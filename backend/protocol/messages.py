@@ -56,7 +56,10 @@ class LoadReply:
 
 @dataclass(frozen=True)
 class Generate:
-    """Make a clip of `frames` frames at `fps`. With an empty prompt at least one pose must be given."""
+    """Make a clip of `frames` frames at `fps`. With an empty prompt at least one pose must be given.
+
+    `guidance` says how strongly the prompt is followed: 1 as the model does by itself, more to exaggerate it.
+    """
 
     prompt: str
     frames: int
@@ -66,6 +69,7 @@ class Generate:
     lock_feet: bool = True
     temperature: float = 0.8
     top_k: int = 200
+    guidance: float = 2.5
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ _GRACE = 2.0  # how far above that a new code starts, so that it has time to be 
 
 class Quantizer(nn.Module):
     codebook: Tensor
+    sums: Tensor
+    counts: Tensor
 
     def __init__(self, codes: int, dim: int) -> None:
         super().__init__()

@@ -13,9 +13,9 @@ from torch import Tensor
 from ..data.dataset import Clip, Dataset
 from ..language.model import AdapterConfig, MotionLanguageModel, load_causal
 from ..language.prompts import Instruction, PoseCode, build_prompt, load_template
-from ..motion.features import hold
 from ..models.base import SMOLLM2, BaseModel, find_base
 from ..models.devices import dtype_for
+from ..motion.features import hold
 from ..tokenizer.vqvae import VQVAE
 from .loop import train
 from .tokenizer import load_trained
@@ -75,8 +75,8 @@ class Examples:
     def draw(self, rng: np.random.Generator, clips: Sequence[Clip]) -> Example:
         """One example. The clip, its caption, where it is cut and which poses are given are all random."""
         config, per_code, fps = self.config, self.tokenizer.config.frames_per_code, self.dataset.skeleton.fps
-        clip = clips[rng.integers(len(clips))]
-        caption = clip.captions[rng.integers(len(clip.captions))]
+        clip = clips[int(rng.integers(len(clips)))]
+        caption = clip.captions[int(rng.integers(len(clip.captions)))]
         begin, end = (int(caption.start * fps), int(caption.end * fps)) if caption.end > caption.start else (0, clip.frames)
         end = min(end, clip.frames)
         begin += int(rng.integers(per_code)) if end - begin > (config.shortest + 1) * per_code else 0

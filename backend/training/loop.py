@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +17,8 @@ CHECKPOINT_SECONDS = 120.0
 class Trainee(Protocol):
     """What the loop trains: tensors to keep, a loss for a step, figures on held-out data."""
 
-    optimizer: torch.optim.Optimizer
+    @property
+    def optimizer(self) -> torch.optim.Optimizer: ...
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that changes in training besides the optimizer's state, by name, not copied."""
@@ -31,7 +31,9 @@ class Trainee(Protocol):
     def evaluate(self) -> dict[str, float]: ...
 
 
-def train(trainee: Trainee, folder: Path, config: dict[str, Any], *, steps: int, warmup: int, evaluate_every: int, clip: float = 1.0) -> None:
+def train(
+    trainee: Trainee, folder: Path, config: dict[str, Any], *, steps: int, warmup: int, evaluate_every: int, clip: float = 1.0
+) -> None:
     """Train up to `steps` in all, going on from the checkpoint in `folder` if there is one.
 
     Writes `config.json`, `log.jsonl` and `state.safetensors` there. ValueError if the folder was begun with another configuration.
@@ -41,7 +43,8 @@ def train(trainee: Trainee, folder: Path, config: dict[str, Any], *, steps: int,
     begun = _restore(trainee, folder)
     rates = [group["lr"] for group in trainee.optimizer.param_groups]
     saved = time.monotonic()
-    with tqdm(total=steps, initial=begun, desc=folder.name, unit="step") as bar, open(folder / "log.jsonl", "a", encoding="utf-8") as log:
+    bar = tqdm(total=steps, initial=begun, desc=folder.name, unit="step")
+    with bar, (folder / "log.jsonl").open("a", encoding="utf-8") as log:
         for step in range(begun, steps):
             for group, rate in zip(trainee.optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * schedule(step, steps, warmup)
@@ -90,7 +93,7 @@ def _save(trainee: Trainee, folder: Path, step: int) -> None:
         tensors |= {f"optimizer.{index}.{name}": value.contiguous() for name, value in state.items()}
     temporary = folder / "state.tmp"
     save_file(tensors, temporary, metadata={"step": str(step)})
-    os.replace(temporary, folder / "state.safetensors")
+    temporary.replace(folder / "state.safetensors")
 
 
 def _restore(trainee: Trainee, folder: Path) -> int:
@@ -112,7 +115,7 @@ def _restore(trainee: Trainee, folder: Path) -> int:
 
 def saved_step(path: Path) -> int:
     """The step at which a checkpoint was written."""
-    with open(path, "rb") as file:  # safetensors: eight bytes of length, then a JSON header
+    with path.open("rb") as file:  # safetensors: eight bytes of length, then a JSON header
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     return int(header["__metadata__"]["step"])
 
@@ -120,5 +123,3 @@ def saved_step(path: Path) -> int:
 def read_model(path: Path) -> dict[str, Tensor]:
     """The trained tensors of a checkpoint, without the optimizer's."""
     return {name.removeprefix("model."): value for name, value in load_file(path).items() if name.startswith("model.")}
-
-

@@ -121,6 +121,7 @@ def test_every_token_is_told_and_cancel_comes_before_the_next(generator):
         ({"frames": 0}, "clip of 0 s"),
         ({"frames": 24_000}, "clip of 1000 s"),
         ({"fps": 0.0}, "rate"),
+        ({"seed": 10**30}, "seed"),
         ({"poses": (crouch(48),)}, "outside"),
         ({"poses": (crouch(3), crouch(3))}, "Two poses"),
         ({"poses": (Pose(0, np.zeros((22, 4)), np.zeros(3)),)}, "unit"),

@@ -69,6 +69,12 @@ def test_every_task_has_a_prompt_that_holds_all_its_codes(name):
     assert len(seen) == len(TASKS)
 
 
+@pytest.mark.parametrize("name", ["paper", "timed"])
+def test_a_prompt_can_leave_its_caption_out(name):
+    """What guidance moves away from."""
+    assert "{" not in text(build_prompt(Instruction("", [], 3.0), load_template(name)))
+
+
 def test_times_and_lengths_are_told():
     instruction = Instruction("a man waves", [PoseCode("key", 5, 1.25), PoseCode("last", 6, 3.9), PoseCode("first", 4)], 4.0)
     assert text(build_prompt(instruction, load_template("timed"))) == "a man waves\n4.0 s, first <4>, 1.2 s <5>, last <6>\nmotion:"
@@ -106,6 +112,19 @@ def test_the_cache_changes_nothing(model):
             ids.append(model.vocabulary.rows[rows[-1]])
     greedy = sample_codes(model, prompt, 6, Sampling(temperature=0))
     assert greedy.tolist() == [model.vocabulary.codes(rows)]
+
+
+def test_guidance_is_the_weighted_difference_of_two_prompts(model):
+    """One batch with padding against each prompt alone, every token anew."""
+    asked, unasked = (model.vocabulary.prompt([text, 3, " motion:"]) for text in ("a man waves with the left hand", "so"))
+    rows: list[int] = []
+    with torch.inference_mode():
+        while (legal := model.vocabulary.legal(rows, 6)) is not None:
+            answer = [model.vocabulary.rows[row] for row in rows]
+            a, b = (model.logits(model.hidden(torch.tensor([p + answer]))[:, -1]).log_softmax(-1) for p in (asked, unasked))
+            rows.append(int(choose_rows(b + 3.0 * (a - b), legal[None], Sampling(temperature=0), torch.Generator())))
+    guided = sample_codes(model, asked, 6, Sampling(temperature=0, guidance=3.0), samples=2, without=unasked)
+    assert guided.tolist() == [model.vocabulary.codes(rows)] * 2
 
 
 def test_one_seed_one_answer(model):

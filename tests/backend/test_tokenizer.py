@@ -52,7 +52,9 @@ def test_a_lit_llama_adapter_gives_the_same_attention(tmp_path):
     heads, size, rank = 2, 128, 4
     width = heads * size
     a, b = torch.randn(2 * rank, width), torch.randn(2 * width, rank)
-    torch.save({"transformer.h.0.attn.c_attn.lora_A": a, "transformer.h.0.attn.c_attn.lora_B": b, "llama_proj.weight": a}, tmp_path / "l.pth")
+    torch.save(
+        {"transformer.h.0.attn.c_attn.lora_A": a, "transformer.h.0.attn.c_attn.lora_B": b, "llama_proj.weight": a}, tmp_path / "l.pth"
+    )
     tensors, found = read_lora(tmp_path / "l.pth")
     assert found == rank
     assert len(tensors) == 4
@@ -102,7 +104,7 @@ def test_gradients_pass_the_quantizer_straight():
 def test_the_codebook_follows_the_latents_and_dead_codes_return():
     torch.manual_seed(0)
     quantizer = Quantizer(32, 4).train()
-    quantizer(torch.randn(1, 256, 4))
+    _, commitment, perplexity = quantizer(torch.randn(1, 256, 4))
     for _ in range(300):  # the latents have moved to where no code is but the nearest few
         _, commitment, perplexity = quantizer(torch.randn(1, 256, 4) + 20.0)
     assert commitment < 1.0

@@ -89,11 +89,9 @@ def test_a_broken_off_training_ends_like_an_unbroken_one(trained, tmp_path):
 
 
 def test_a_folder_begun_with_other_settings_is_not_gone_on_with(trained):
+    command = ["train", "tokenizer", "--data", str(trained / "data"), "--device", "cpu", "--out", str(trained / "tokenizer")]
     with pytest.raises(ValueError, match="batch"):
-        main(
-            ["train", "tokenizer", "--data", str(trained / "data"), "--device", "cpu", "--out", str(trained / "tokenizer")]
-            + settings([*TOKENIZER, "steps=6", "batch=5"])
-        )
+        main([*command, *settings([*TOKENIZER, "steps=6", "batch=5"])])
 
 
 def test_training_moves_the_adapter_and_its_rows(trained):
@@ -116,7 +114,7 @@ def test_an_altered_or_missing_file_of_a_bundle_is_told(trained, tmp_path):
     import shutil
 
     folder = Path(shutil.copytree(trained / "bundle", tmp_path / "bundle"))
-    with open(folder / "tokenizer.safetensors", "r+b") as file:
+    with (folder / "tokenizer.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x55")
     with pytest.raises(MotionGPTError, match=r"tokenizer\.safetensors") as altered:

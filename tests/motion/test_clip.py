@@ -3,8 +3,8 @@ import pytest
 
 from backend.motion import rotations
 from backend.motion.clip import Clip, clip_from_features
-from backend.motion.feet import lock_feet, slide
 from backend.motion.features import facing, joints_to_features
+from backend.motion.feet import lock_feet, slide
 from backend.motion.fit import Constraint, errors, fit
 from backend.motion.skeleton import SMPL
 from backend.motion.solve import solve_rotations

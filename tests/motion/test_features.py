@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from backend.motion import rotations
-from backend.motion.features import Layout, facing, features_to_joints, features_to_local, hold, joints_to_features, pose_to_features, to_origin
+from backend.motion.features import (
+    Layout,
+    facing,
+    features_to_joints,
+    features_to_local,
+    hold,
+    joints_to_features,
+    pose_to_features,
+    to_origin,
+)
 from backend.motion.skeleton import KIT, SMPL
 
 

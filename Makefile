@@ -3,7 +3,7 @@
 # make zip    the extension for every platform in build/extension
 # make backend   the environment that the backend runs in, .venv-backend
 # make lint   ruff and pyright
-# make clean  remove what the build made; the environments stay
+# make clean  remove what the build made; environments and trainings stay
 
 PYTHON_311 := $(shell sh tools/find_python.sh 3.11)
 PYTHON_313 := $(shell sh tools/find_python.sh 3.13)
@@ -34,7 +34,7 @@ lint: .venv-backend/.made
 	.venv-backend/bin/pyright
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache wheels/*.whl
+	rm -rf build/extension build/demo dist *.egg-info .pytest_cache .ruff_cache wheels/*.whl
 
 environments: $(BLENDER_ENVIRONMENTS:%=%/.made) .venv-backend/.made
 

@@ -46,7 +46,7 @@ def _steady(contacts: np.ndarray, shortest: int) -> np.ndarray:
     """Contacts `(T, 4)` without gaps and without touches that are shorter than `shortest` frames."""
     steady = contacts.copy()
     for value in (False, True):  # first fill the gaps, then drop the touches
-        for column in steady.T:
+        for column in (steady[:, index] for index in range(steady.shape[1])):
             for begin, end in _runs(column if value else ~column):
                 inside = begin > 0 and end < len(column)
                 if end - begin < shortest and inside:

@@ -46,7 +46,7 @@ def _steady(contacts: np.ndarray, shortest: int) -> np.ndarray:
     """Contacts `(T, 4)` without gaps and without touches that are shorter than `shortest` frames."""
     steady = contacts.copy()
     for value in (False, True):  # first fill the gaps, then drop the touches
-        for column in (steady[:, index] for index in range(steady.shape[1])):
+        for column in steady.T:
             for begin, end in _runs(column if value else ~column):
                 inside = begin > 0 and end < len(column)
                 if end - begin < shortest and inside:
@@ -70,7 +70,7 @@ def _still(points: np.ndarray, contacts: np.ndarray, fixed: np.ndarray) -> np.nd
     offset = np.zeros((length, 3))
     known = np.zeros(length, dtype=bool)
     steps = np.diff(points, axis=0) * [1.0, 0.0, 1.0]
-    for begin, end in _runs(contacts.any(axis=1)):
+    for begin, end in _runs(contacts[:, 0] | contacts[:, 1]):
         both = contacts[begin : end - 1] & contacts[begin + 1 : end]
         moved = np.where(both[:, :1], steps[begin : end - 1, 0], np.where(both[:, 1:], steps[begin : end - 1, 1], 0.0))
         held = -np.concatenate([np.zeros((1, 3)), np.cumsum(moved, axis=0)])

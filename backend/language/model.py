@@ -17,6 +17,9 @@ from transformers.utils import logging as transformers_logging
 
 from .vocabulary import CodeDigits, CodeItems, Vocabulary
 
+# peft asks transformers for a name that transformers deprecates; nobody here can do anything about it.
+warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+
 
 @dataclass(frozen=True)
 class AdapterConfig:
@@ -133,7 +136,5 @@ class MotionLanguageModel(nn.Module):
 def load_causal(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:
     """A base model and its tokenizer from a folder, never from the network."""
     transformers_logging.disable_progress_bar()  # it would break into the bar of whoever loads
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # transformers uses what it deprecates itself
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, trust_remote_code=False)
     return model, AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -117,6 +117,7 @@ def write_bundle(folder: Path, facts: dict[str, Any], tokenizer: Mapping[str, Te
     for name, tensors in ((_TOKENIZER, tokenizer), (_ADAPTER, adapter)):
         temporary = folder / f"{name}.tmp"
         save_file({k: v.detach().to(torch.float16).contiguous() for k, v in tensors.items()}, temporary)
+        temporary.chmod(0o644)  # safetensors writes for its user alone
         temporary.replace(folder / name)
     plain = {k: v if isinstance(v, (str, int, float, list, dict)) else asdict(v) for k, v in facts.items()}
     files = {name: file_hash(folder / name) for name in (_TOKENIZER, _ADAPTER)}

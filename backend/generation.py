@@ -23,6 +23,8 @@ from .protocol.errors import Code, MotionGPTError
 from .protocol.messages import Generate, GenerateReply
 from .tokenizer.vqvae import VQVAE
 
+LONGEST_PROMPT = 2000  # characters; a few sentences, and far from the end of the model's context
+
 
 @dataclass(frozen=True)
 class Info:
@@ -149,6 +151,12 @@ class Generator:
         return max(1, round(seconds * self.bundle.fps / self.bundle.network.frames_per_code))
 
     def _constraints(self, request: Generate) -> list[Constraint]:
+        if len(request.prompt) > LONGEST_PROMPT:
+            raise MotionGPTError(
+                Code.INVALID_PARAMS,
+                f"The prompt has {len(request.prompt)} characters.",
+                f"Say it in at most {LONGEST_PROMPT}; a sentence or two do best.",
+            )
         if not request.prompt.strip() and not request.poses:
             raise MotionGPTError(Code.INVALID_PARAMS, "There is neither a prompt nor a pose.", "Type what should happen, or give a pose.")
         if not 0 <= request.seed < 2**63:

@@ -118,6 +118,7 @@ def test_every_token_is_told_and_cancel_comes_before_the_next(generator):
     ("request_", "what"),
     [
         ({"prompt": "  "}, "neither a prompt nor a pose"),
+        ({"prompt": "walk " * 1000}, "5000 characters"),
         ({"frames": 0}, "clip of 0 s"),
         ({"frames": 24_000}, "clip of 1000 s"),
         ({"fps": 0.0}, "rate"),

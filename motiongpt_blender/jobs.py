@@ -7,11 +7,12 @@ from typing import Literal
 import bpy
 import numpy as np
 
+from ..backend.motion.clip import Clip
+from ..backend.motion.skeleton import SMPL
 from ..backend.protocol import messages
 from ..backend.protocol.errors import Code, MotionGPTError
 from .animation.action import require_animatable
 from .animation.clip import write_clip
-from .animation.placement import stand_at
 from .preferences import backend_settings
 from .rigs.character import find_character
 from .rigs.rig import read_pose, read_rig
@@ -41,7 +42,7 @@ class _Destination:
     character: int
     name: str
     start: int
-    stand_at: tuple[np.ndarray, np.ndarray] | None
+    stand_at: np.ndarray | None  # joints (22, 3) of the pose that a clip bound to none starts beside
 
 
 def start_backend(context: bpy.types.Context) -> None:
@@ -66,7 +67,7 @@ def order_clip(context: bpy.types.Context, order: Order) -> None:
     at = {"FIRST": 0, "LAST": frames - 1, "NONE": None}[order.pose_use]
     poses = () if at is None else (messages.Pose(at, pose, root),)
     start = context.scene.frame_current - (at or 0)
-    destination = _Destination(armature.session_uid, armature.name, start, (pose, root) if at is None else None)
+    destination = _Destination(armature.session_uid, armature.name, start, SMPL.forward(pose, root) if at is None else None)
     request = messages.Generate(order.prompt.strip(), frames, fps, order.seed, poses, order.lock_feet)
     session.generate(backend_settings(context), request, lambda reply: _deliver(destination, order.prompt, reply))
     _watch()
@@ -106,11 +107,11 @@ def _deliver(destination: _Destination, prompt: str, reply: messages.GenerateRep
             Code.INVALID_PARAMS, f"{destination.name} is no longer in the scene, so the clip was not written.", "Generate it again."
         )
     require_animatable(armature)
-    local, root = reply.rotations, reply.root_translation
-    if destination.stand_at:
-        local, root = stand_at(local, root, *destination.stand_at)
-    write_clip(armature, context.evaluated_depsgraph_get(), local, root, destination.start, prompt)
-    context.scene.frame_end = max(context.scene.frame_end, destination.start + len(root) - 1)
+    clip = Clip(reply.rotations, reply.root_translation, reply.contacts, reply.fps, SMPL)
+    if destination.stand_at is not None:
+        clip = clip.placed(0, destination.stand_at)
+    write_clip(armature, context.evaluated_depsgraph_get(), clip.local, clip.root, destination.start, prompt)
+    context.scene.frame_end = max(context.scene.frame_end, destination.start + len(clip) - 1)
     bpy.ops.ed.undo_push(message="Generate Motion")  # there is no operator that could do it: the button's has ended long ago
 
 

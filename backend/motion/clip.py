@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import rotations
-from .features import facing, features_to_contacts, features_to_joints, features_to_local
+from .features import facing, features_to_contacts, features_to_joints, features_to_local, turn_between
 from .skeleton import Skeleton
 from .solve import align, solve_rotations
 
@@ -37,7 +37,7 @@ class Clip:
     def placed(self, frame: int, joints: np.ndarray) -> "Clip":
         """The clip turned about the vertical and moved on the floor so that at `frame` it stands and faces as `joints (J, 3)` do."""
         own = self.joints[frame]
-        turn = rotations.between(facing(own, self.skeleton), facing(joints, self.skeleton))
+        turn = turn_between(facing(own, self.skeleton), facing(joints, self.skeleton))
         offset = joints[0] - rotations.rotate(turn, own[0])
         return self.moved(turn, offset * [1.0, 0.0, 1.0])
 

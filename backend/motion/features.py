@@ -73,9 +73,15 @@ def facing(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     return rotations.normalise(np.cross(_UP, hips + shoulders))
 
 
+def turn_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The rotation about the vertical `(..., 4)` that turns direction `a` on the floor into `b`, both `(..., 3)`."""
+    a, b = np.broadcast_arrays(a, b)
+    return rotations.about(_UP, np.arctan2(np.cross(a, b)[..., 1], np.sum(a * b, axis=-1)))
+
+
 def to_origin(joints: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """Put a clip `(T, J, 3)` on the floor, its first frame above the origin, and turn `direction (3,)` to +Z."""
-    turned = rotations.rotate(rotations.between(direction, _FORWARD), joints)
+    turned = rotations.rotate(turn_between(direction, _FORWARD), joints)
     start = turned[0, 0]
     return turned - np.array([start[0], turned[..., 1].min(), start[2]])
 
@@ -97,9 +103,9 @@ def joints_to_features(joints: np.ndarray, skeleton: Skeleton, local: np.ndarray
         forward[0] = _FORWARD  # as the data sets have it
     else:
         forward = rotations.normalise(_gaussian(facing(joints, skeleton), _HEADING_SIGMA))
-        unturn = rotations.between(forward[0], _FORWARD)
+        unturn = turn_between(forward[0], _FORWARD)
         joints, forward = to_origin(joints, forward[0]), rotations.rotate(unturn, forward)
-    unturn = rotations.between(forward, _FORWARD)  # from the world into the heading frame
+    unturn = turn_between(forward, _FORWARD)  # from the world into the heading frame
 
     steps = np.diff(joints, axis=0)
     turn = rotations.multiply(unturn[1:], rotations.inverse(unturn[:-1]))
@@ -124,7 +130,7 @@ def joints_to_features(joints: np.ndarray, skeleton: Skeleton, local: np.ndarray
 def pose_to_features(joints: np.ndarray, local: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """The feature frame `(D,)` of a pose held still: `joints (J, 3)` above the floor y = 0, parent-relative `local (J, 4)`."""
     layout = Layout(len(skeleton))
-    unturn = rotations.between(facing(joints, skeleton), _FORWARD)
+    unturn = turn_between(facing(joints, skeleton), _FORWARD)
     frame = np.zeros(layout.size, dtype=np.float32)
     frame[layout.height] = joints[0, 1]
     frame[layout.positions] = rotations.rotate(unturn, joints[1:] - joints[0] * [1.0, 0.0, 1.0]).ravel()

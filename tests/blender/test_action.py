@@ -6,7 +6,8 @@ import pytest
 from installed import module
 from rigs import add_rig, degrees_between, posed_bones, read_pose, rotations, some_motion, write_clip
 
-placement = module("motiongpt_blender.animation.placement")
+clips = module("backend.motion.clip")
+skeleton = module("backend.motion.skeleton").SMPL
 channels = module("motiongpt_blender.animation.channels")
 action_name = module("motiongpt_blender.animation.action").action_name
 
@@ -70,7 +71,9 @@ def test_clip_without_a_pose_starts_where_the_character_stands_and_faces():
     local, root = some_motion(6)
     pose = local[3].copy()
     pose[0] = rotations.multiply(rotations.about(np.array([0.0, 1.0, 0.0]), np.array(np.pi)), pose[0])
-    turned, placed = placement.stand_at(local, root, pose, np.array([4.0, 1.3, -2.0]))
+    clip = clips.Clip(local, root, np.zeros((len(root), 4), dtype=bool), 24.0, skeleton)
+    clip = clip.placed(0, skeleton.forward(pose, np.array([4.0, 1.3, -2.0])))
+    turned, placed = clip.local, clip.root
     assert placed[0] == pytest.approx([4.0, root[0, 1], -2.0])
     assert placed[:, 1] == pytest.approx(root[:, 1])
     assert np.linalg.norm(np.diff(placed, axis=0), axis=-1) == pytest.approx(np.linalg.norm(np.diff(root, axis=0), axis=-1))

@@ -88,3 +88,13 @@ def test_placing_turns_and_moves_on_the_floor_only(clips):
     np.testing.assert_allclose(placed.root[3, [0, 2]], target[0, [0, 2]], atol=1e-9)
     np.testing.assert_allclose(placed.root[:, 1], clip.root[:, 1], atol=1e-9)
     np.testing.assert_allclose(facing(placed.joints[3], SMPL), facing(target, SMPL), atol=1e-6)
+
+
+def test_placing_half_a_turn_away_keeps_the_person_upright(clips):
+    """Where the two directions are exactly opposite, only a turn about the vertical will do."""
+    for angle in np.linspace(0.0, np.pi, 7):
+        clip = clips[0].moved(rotations.about(np.array([0.0, 1.0, 0.0]), np.array(angle)), np.zeros(3))
+        away = rotations.rotate(np.array([0.0, 0.0, 1.0, 0.0]), clip.joints[0])
+        placed = clip.placed(0, away)
+        np.testing.assert_allclose(placed.joints[0, :, 1], clip.joints[0, :, 1], atol=1e-9)
+        np.testing.assert_allclose(placed.joints[0], away, atol=1e-6)

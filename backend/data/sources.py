@@ -10,14 +10,13 @@ Lists of ids (`train.txt`, `val.txt`, `test.txt`, further ones such as `short.tx
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from ..motion import rotations
 from ..motion.features import joints_to_features
-from ..motion.skeleton import Skeleton, load_skeleton
+from ..motion.skeleton import SMPL, Skeleton
 
 _SPLIT_OF_LIST = {"short": "train"}  # lists beside the three usual ones that are for training
 
@@ -85,11 +84,6 @@ def _seconds(field: str) -> float:
     return value if np.isfinite(value) else 0.0  # HumanML3D has a few "nan"
 
 
-@lru_cache(maxsize=4)
-def _mirrored(skeleton: str) -> list[int]:
-    return list(load_skeleton(skeleton).mirrored)
-
-
 def _read_packed(folder: Path, splits: dict[str, str]) -> Iterator[Source]:
     with np.load(folder / "data.npz") as npz:
         trials = dict(npz)
@@ -101,7 +95,7 @@ def _read_packed(folder: Path, splits: dict[str, str]) -> Iterator[Source]:
         turned = rotations.normalise(trials[f"{trial}.rot"][cut].astype(np.float64))
         root, offsets = trials[f"{trial}.root"][cut], trials[f"{trial}.offsets"]
         if record["mirrored"]:
-            swap = _mirrored("smpl22")
+            swap = list(SMPL.mirrored)
             turned, offsets = turned[:, swap] * [1, 1, -1, -1], offsets[swap] * [-1, 1, 1]
             root = root * [-1, 1, 1]
         yield _from_rotations(folder, record["id"], splits, turned, root, offsets)
@@ -117,7 +111,7 @@ def _read_unpacked(folder: Path, splits: dict[str, str]) -> Iterator[Source]:
 
 def _from_rotations(folder: Path, id_: str, splits: dict[str, str], turned: np.ndarray, root: np.ndarray, offsets: np.ndarray) -> Source:
     """Re-pose a performer's clip on the common skeleton: same rotations, the path scaled by the height of the hips."""
-    skeleton = load_skeleton("smpl22")
+    skeleton = SMPL
     local = skeleton.to_local(turned)
     scale = skeleton.rest_height / _rest_height(skeleton, offsets)
     joints = skeleton.forward(local, root * scale)

@@ -20,7 +20,7 @@ from .motion.features import pose_to_features
 from .motion.feet import lock_feet, slide
 from .motion.fit import Constraint, errors, fit
 from .protocol.errors import Code, MotionGPTError
-from .protocol.messages import Generate, GenerateReply
+from .protocol.messages import Generate, GenerateReply, MadeClip
 from .tokenizer.vqvae import VQVAE
 
 LONGEST_PROMPT = 2000  # characters; a few sentences, and far from the end of the model's context
@@ -111,20 +111,17 @@ class Generator:
         if request.lock_feet:
             clip = lock_feet(clip, [c.frame for c in constraints])
         distance, angle = errors(clip, constraints)
-        return GenerateReply(
+        made = MadeClip(
             rotations=clip.local.astype(np.float32),
             root_translation=clip.root.astype(np.float32),
             joints=clip.joints.astype(np.float32),
             contacts=clip.contacts,
-            fps=request.fps,
-            tokens=len(tokens),
-            tokens_per_second=len(tokens) / max(1e-9, tokens[-1] - began),
-            seconds=time.perf_counter() - began,
             model_error_mm=model_error,
             constraint_error_mm=distance,
             constraint_error_deg=angle,
             foot_slide_mm_per_frame=slide(clip),
         )
+        return GenerateReply((made,), request.fps, len(tokens), len(tokens) / max(1e-9, tokens[-1] - began), time.perf_counter() - began)
 
     def decode(self, codes: torch.Tensor) -> Clip:
         """The clip of codes (1, N) as the tokenizer decodes them, at the bundle's own rate, at the origin."""
@@ -136,6 +133,8 @@ class Generator:
 
     def _length(self, request: Generate) -> int:
         """How many codes make up the asked-for time."""
+        if len(request.segments) != 1 or request.samples != 1 or request.loop or request.path is not None:
+            raise MotionGPTError(Code.INVALID_PARAMS, "One clip of one segment can be made at a time.", "Ask for one.")
         if not (np.isfinite(request.fps) and request.fps > 0):
             raise MotionGPTError(
                 Code.INVALID_PARAMS, f"A rate of {request.fps:g} frames per second is not possible.", "Choose a rate above 0."
@@ -151,13 +150,14 @@ class Generator:
         return max(1, round(seconds * self.bundle.fps / self.bundle.network.frames_per_code))
 
     def _constraints(self, request: Generate) -> list[Constraint]:
-        if len(request.prompt) > LONGEST_PROMPT:
+        prompt = request.segments[0].prompt
+        if len(prompt) > LONGEST_PROMPT:
             raise MotionGPTError(
                 Code.INVALID_PARAMS,
-                f"The prompt has {len(request.prompt)} characters.",
+                f"The prompt has {len(prompt)} characters.",
                 f"Say it in at most {LONGEST_PROMPT}; a sentence or two do best.",
             )
-        if not request.prompt.strip() and not request.poses:
+        if not prompt.strip() and not request.poses:
             raise MotionGPTError(Code.INVALID_PARAMS, "There is neither a prompt nor a pose.", "Type what should happen, or give a pose.")
         if not 0 <= request.seed < 2**63:
             raise MotionGPTError(
@@ -187,7 +187,7 @@ class Generator:
         last = request.frames - 1
         places = ["first" if c.frame == 0 else "last" if c.frame == last else "key" for c in constraints]
         poses = [PoseCode(place, code, c.frame / request.fps) for place, code, c in zip(places, codes, constraints, strict=True)]
-        return Instruction(request.prompt.strip(), poses, length * self.bundle.network.frames_per_code / self.bundle.fps)
+        return Instruction(request.segments[0].prompt.strip(), poses, length * self.bundle.network.frames_per_code / self.bundle.fps)
 
     def _held_codes(self, constraints: list[Constraint]) -> list[int]:
         if not constraints:

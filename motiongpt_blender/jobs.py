@@ -68,7 +68,7 @@ def order_clip(context: bpy.types.Context, order: Order) -> None:
     poses = () if at is None else (messages.Pose(at, pose, root),)
     start = context.scene.frame_current - (at or 0)
     destination = _Destination(armature.session_uid, armature.name, start, SMPL.forward(pose, root) if at is None else None)
-    request = messages.Generate(order.prompt.strip(), frames, fps, order.seed, poses, order.lock_feet)
+    request = messages.Generate((messages.Segment(order.prompt.strip(), frames),), fps, order.seed, poses, lock_feet=order.lock_feet)
     session.generate(backend_settings(context), request, lambda reply: _deliver(destination, order.prompt, reply))
     _watch()
 
@@ -107,7 +107,8 @@ def _deliver(destination: _Destination, prompt: str, reply: messages.GenerateRep
             Code.INVALID_PARAMS, f"{destination.name} is no longer in the scene, so the clip was not written.", "Generate it again."
         )
     require_animatable(armature)
-    clip = Clip(reply.rotations, reply.root_translation, reply.contacts, reply.fps, SMPL)
+    made = reply.clips[0]
+    clip = Clip(made.rotations, made.root_translation, made.contacts, reply.fps, SMPL)
     if destination.stand_at is not None:
         clip = clip.placed(0, destination.stand_at)
     write_clip(armature, context.evaluated_depsgraph_get(), clip.local, clip.root, destination.start, prompt)

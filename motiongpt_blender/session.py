@@ -27,13 +27,13 @@ class Settings:
 class Session:
     """Follows one request at a time. `pump` moves everything on; only `wait` and `stop` wait.
 
-    `model` is what is loaded, `clip` the last clip made, `error` how the last request ended if it did not go well,
+    `model` is what is loaded, `reply` the clips made last, `error` how the last request ended if it did not go well,
     `start_seconds` the time that starting the process took.
     """
 
     def __init__(self) -> None:
         self.model: messages.LoadReply | None = None
-        self.clip: messages.GenerateReply | None = None
+        self.reply: messages.GenerateReply | None = None
         self.error: MotionGPTError | None = None
         self.start_seconds = 0.0
         self._started = 0.0
@@ -150,7 +150,7 @@ class Session:
             self._finish(call)
             if self.error:
                 return
-            self.clip = call.result
+            self.reply = call.result
             try:
                 on_clip(call.result)
             except MotionGPTError as error:

@@ -76,7 +76,8 @@ def make(zip_file: Path, backend: Path, out: Path) -> dict[str, Any]:
     start = time.perf_counter()
     bpy.ops.motiongpt.generate(prompt=PROMPT, seconds=SECONDS, seed=SEED, pose_use="FIRST", wait=True)
     generated = time.perf_counter() - start
-    model, clip = session.model, session.clip
+    model, reply = session.model, session.reply
+    clip = reply.clips[0]
     bpy.ops.motiongpt.backend_stop()
 
     scene = bpy.context.scene
@@ -89,17 +90,17 @@ def make(zip_file: Path, backend: Path, out: Path) -> dict[str, Any]:
     demo_scene.render_film(out / "demo.mp4")
     return {
         "frames": len(clip.root_translation),
-        "fps": clip.fps,
-        "tokens": clip.tokens,
-        "tokens_per_second": round(clip.tokens_per_second, 1),
+        "fps": reply.fps,
+        "tokens": reply.tokens,
+        "tokens_per_second": round(reply.tokens_per_second, 1),
         "constraint_error_mm": round(error_mm, 6),
         "constraint_error_deg": round(error_deg, 6),
         "foot_slide_mm_per_frame": round(clip.foot_slide_mm_per_frame, 3),
         "seconds": {
             "start": round(session.start_seconds, 2),
             "load": round(model.seconds, 2),
-            "generate": round(clip.seconds, 2),
-            "write": round(generated - clip.seconds, 3),
+            "generate": round(reply.seconds, 2),
+            "write": round(generated - reply.seconds, 3),
         },
         "bundle": model.bundle,
         "device": model.device,

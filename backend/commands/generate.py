@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from ..protocol.messages import Generate, GenerateReply
+    from ..protocol.messages import Generate, MadeClip
 
 
 def add_parser(subparsers: Any) -> None:
@@ -31,22 +31,23 @@ def run(args: argparse.Namespace) -> int:
     from ..files import write_whole
     from ..generation import Generator
     from ..protocol.errors import Code, MotionGPTError
-    from ..protocol.messages import Generate
+    from ..protocol.messages import Generate, Segment
 
     if not args.out.parent.is_dir():
         raise MotionGPTError(Code.INVALID_PARAMS, f"There is no folder {args.out.parent}.", "Create it or choose another.")
     with tqdm(desc="Loading", leave=False) as bar:
         generator = Generator.load(args.bundle, args.device, lambda stage, done, total: _show(bar, stage, done, total))
     fps = args.fps or generator.info.fps
-    request = Generate(args.prompt, round(args.seconds * fps), fps, args.seed)
+    request = Generate((Segment(args.prompt, round(args.seconds * fps)),), fps, args.seed)
     with tqdm(desc="Generating", unit="token") as bar:
-        clip = generator.generate(request, lambda done, total: _show(bar, "Generating", done, total), lambda: False)
+        reply = generator.generate(request, lambda done, total: _show(bar, "Generating", done, total), lambda: False)
+    clip = reply.clips[0]
     write_whole(args.out, FORMATS[args.out.suffix.lower()](request, clip))
-    print(f"{args.out}: {len(clip.joints)} frames at {clip.fps:g} per second")
+    print(f"{args.out}: {len(clip.joints)} frames at {fps:g} per second")
     return 0
 
 
-def to_npz(request: "Generate", clip: "GenerateReply") -> bytes:
+def to_npz(request: "Generate", clip: "MadeClip") -> bytes:
     """Arrays in the conventions of `backend.motion`, with the prompt and the seed that they came from."""
     file = io.BytesIO()
     np.savez_compressed(
@@ -55,20 +56,20 @@ def to_npz(request: "Generate", clip: "GenerateReply") -> bytes:
         rotations=clip.rotations,
         root_translation=clip.root_translation,
         contacts=clip.contacts,
-        fps=clip.fps,
-        prompt=request.prompt,
+        fps=request.fps,
+        prompt=request.segments[0].prompt,
         seed=request.seed,
     )
     return file.getvalue()
 
 
-def to_bvh(request: "Generate", clip: "GenerateReply") -> bytes:
+def to_bvh(request: "Generate", clip: "MadeClip") -> bytes:
     from ..motion import bvh
 
-    return bvh.to_bvh(clip.rotations, clip.root_translation, clip.fps).encode("ascii")
+    return bvh.to_bvh(clip.rotations, clip.root_translation, request.fps).encode("ascii")
 
 
-FORMATS: dict[str, Callable[["Generate", "GenerateReply"], bytes]] = {".npz": to_npz, ".bvh": to_bvh}
+FORMATS: dict[str, Callable[["Generate", "MadeClip"], bytes]] = {".npz": to_npz, ".bvh": to_bvh}
 
 
 def _output(text: str) -> Path:

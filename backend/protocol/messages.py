@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-VERSION = 1  # raised whenever a message changes its meaning; both sides must have the same
+VERSION = 2  # raised whenever a message changes its meaning; both sides must have the same
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,15 @@ class HelloReply:
 
 @dataclass(frozen=True)
 class Load:
-    """Load a bundle: the folder `bundle`, or the one that comes with the product if empty. `device`: auto, cpu, cuda, mps."""
+    """Load a bundle: the folder `bundle`, or the one that comes with the product if empty.
+
+    `device`: auto, cpu, cuda, mps. `precision` of the weights: auto, float32, bfloat16, int8. `memory_limit_mb` 0 sets no limit.
+    """
 
     bundle: str = ""
     device: str = "auto"
+    precision: str = "auto"
+    memory_limit_mb: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,26 +60,46 @@ class LoadReply:
 
 
 @dataclass(frozen=True)
-class Generate:
-    """Make a clip of `frames` frames at `fps`. With an empty prompt at least one pose must be given.
-
-    `guidance` says how strongly the prompt is followed: 1 as the model does by itself, more to exaggerate it.
-    """
+class Segment:
+    """`frames` frames of a clip in which `prompt` happens."""
 
     prompt: str
     frames: int
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Make clips at `fps`: the segments one after another without a seam, together as long as their frames.
+
+    Without a prompt in any segment at least one pose must be given. `samples` clips are made, each the best of `candidates`.
+    `loop` joins the last frame to the first, one frame after it. `path (P, 2)` are points x, z on the floor that the root
+    follows; `face_path` turns the character along it. `guidance` says how strongly the prompt is followed: 1 as the model
+    does by itself, more to exaggerate it. With `preview` the first clip is sent while it is being made.
+    """
+
+    segments: tuple[Segment, ...]
     fps: float
     seed: int = 0
     poses: tuple[Pose, ...] = ()
+    samples: int = 1
+    candidates: int = 1
+    loop: bool = False
+    path: np.ndarray | None = None
+    face_path: bool = True
     lock_feet: bool = True
+    preview: bool = False
     temperature: float = 0.8
     top_k: int = 200
     guidance: float = 2.5
 
+    @property
+    def frames(self) -> int:
+        return sum(segment.frames for segment in self.segments)
+
 
 @dataclass(frozen=True)
-class GenerateReply:
-    """The clip, in the world of the first given pose (or at the origin, facing +Z), and how it came about.
+class MadeClip:
+    """A clip, in the world of the first given pose (or at the origin, facing +Z).
 
     `rotations (T, 22, 4)` parent-relative, `root_translation (T, 3)`, `joints (T, 22, 3)`, `contacts (T, 4)`.
     The errors at the given poses are the worst over joints and poses, after the fit; `model_error_mm` is that before it.
@@ -84,14 +109,21 @@ class GenerateReply:
     root_translation: np.ndarray
     joints: np.ndarray
     contacts: np.ndarray
-    fps: float
-    tokens: int
-    tokens_per_second: float
-    seconds: float
     model_error_mm: float
     constraint_error_mm: float
     constraint_error_deg: float
     foot_slide_mm_per_frame: float
+
+
+@dataclass(frozen=True)
+class GenerateReply:
+    """The clips that were asked for, and what they cost."""
+
+    clips: tuple[MadeClip, ...]
+    fps: float
+    tokens: int
+    tokens_per_second: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -132,6 +164,19 @@ class Progress:
     per_second: float = field(default=0.0)
 
 
+@dataclass(frozen=True)
+class Preview:
+    """Notification: the first clip of request `id` so far, before poses and feet are met: its frames from `start` on, anew.
+
+    `rotations (T, 22, 4)`, `root_translation (T, 3)` at the rate asked for; frames before `start` stay as they were sent.
+    """
+
+    id: int
+    start: int
+    rotations: np.ndarray
+    root_translation: np.ndarray
+
+
 REQUESTS: dict[str, tuple[type, type]] = {
     "hello": (Hello, HelloReply),
     "load": (Load, LoadReply),
@@ -140,4 +185,4 @@ REQUESTS: dict[str, tuple[type, type]] = {
     "unload": (Unload, Done),
     "shutdown": (Shutdown, Done),
 }
-NOTIFICATIONS: dict[str, type] = {"progress": Progress}
+NOTIFICATIONS: dict[str, type] = {"progress": Progress, "preview": Preview}

@@ -33,6 +33,7 @@ class Call:
     id: int
     message: Any
     on_progress: Callable[[messages.Progress], None] | None = None
+    on_preview: Callable[[messages.Preview], None] | None = None
     on_done: Callable[["Call"], None] | None = None
     result: Any = None
     error: MotionGPTError | None = None
@@ -89,15 +90,16 @@ class Connection:
         self,
         message: Any,
         on_progress: Callable[[messages.Progress], None] | None = None,
+        on_preview: Callable[[messages.Preview], None] | None = None,
         on_done: Callable[[Call], None] | None = None,
     ) -> Call:
-        """Send a message; `pump` calls `on_progress` for each Progress and `on_done` once, whether it went well or not.
+        """Send a message; `pump` tells `on_progress` and `on_preview` of each notification and `on_done` of the end, good or not.
 
         MotionGPTError (`BACKEND_ENDED`) if the backend is no longer there.
         """
         if self._ended:
             raise self._ended
-        call = Call(next(self._ids), message, on_progress, on_done)
+        call = Call(next(self._ids), message, on_progress, on_preview, on_done)
         self._calls[call.id] = call
         self._outbox.put(jsonrpc.request(call.id, message))
         return call
@@ -146,19 +148,21 @@ class Connection:
         elif isinstance(arrival, MotionGPTError):
             self._give_up(f"sent what is no message ({arrival.message})")
         elif "method" in arrival:
-            self._report_progress(arrival)
+            self._notify(arrival)
         else:
             self._complete(arrival)
         return True
 
-    def _report_progress(self, notification: dict[str, Any]) -> None:
-        progress = wire.unpack(messages.NOTIFICATIONS[notification["method"]], notification["params"])
-        call = self._calls.get(progress.id)
+    def _notify(self, arrival: dict[str, Any]) -> None:
+        told = wire.unpack(messages.NOTIFICATIONS[arrival["method"]], arrival["params"])
+        call = self._calls.get(told.id)
         if call is None:
             return
-        call.progress = progress
-        if call.on_progress:
-            call.on_progress(progress)
+        if isinstance(told, messages.Progress):
+            call.progress = told
+        listener = call.on_progress if isinstance(told, messages.Progress) else call.on_preview
+        if listener:
+            listener(told)
 
     def _complete(self, response: dict[str, Any]) -> None:
         call = self._calls.pop(response.get("id", 0), None)

@@ -19,7 +19,7 @@ from motiongpt.motiongpt_blender.connection import Call, Connection, State
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(sys.executable)
-WALK = messages.Generate("a person walks forward", 60, 20.0, seed=1)
+WALK = messages.Generate((messages.Segment("a person walks forward", 60),), 20.0, seed=1)
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="the stand-in for an interpreter is a shell script")
 
@@ -73,7 +73,7 @@ def test_it_starts_says_hello_and_ends(connection: Connection):
 
 
 def test_requests_need_not_wait_for_the_handshake(connection: Connection):
-    call = connection.request(messages.Generate("walk", 40, 20.0))
+    call = connection.request(messages.Generate((messages.Segment("walk", 40),), 20.0))
     assert failure(connection, call).code is Code.NOT_LOADED
     assert connection.hello.state is State.DONE
 
@@ -99,11 +99,12 @@ def test_generating_reports_every_token_and_gives_the_clip(loaded: Connection):
     progress: list[messages.Progress] = []
     done: list[Call] = []
     call = loaded.request(WALK, on_progress=progress.append, on_done=done.append)
-    clip = loaded.wait(call, 120.0)
+    reply = loaded.wait(call, 120.0)
     assert done == [call] and call.state is State.DONE
-    assert [p.done for p in progress] == list(range(1, clip.tokens + 1))
-    assert {p.total for p in progress} == {clip.tokens} == {15}
+    assert [p.done for p in progress] == list(range(1, reply.tokens + 1))
+    assert {p.total for p in progress} == {reply.tokens} == {15}
     assert progress[-1].per_second > 0
+    clip = reply.clips[0]
     assert clip.rotations.shape == (60, 22, 4) and clip.joints.shape == (60, 22, 3)
     assert clip.root_translation.shape == (60, 3) and clip.contacts.shape == (60, 4)
     np.testing.assert_allclose(np.linalg.norm(clip.rotations, axis=-1), 1.0, atol=1e-5)
@@ -138,7 +139,7 @@ def test_a_second_request_is_told_to_wait(loaded: Connection):
 
 
 def test_bad_requests_are_refused_in_words(loaded: Connection):
-    error = failure(loaded, loaded.request(messages.Generate("", 40, 20.0)))
+    error = failure(loaded, loaded.request(messages.Generate((messages.Segment("", 40),), 20.0)))
     assert error.code is Code.INVALID_PARAMS
     assert error.message and error.remedy
 

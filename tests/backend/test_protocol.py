@@ -10,12 +10,12 @@ POSE = messages.Pose(0, np.tile([1.0, 0.0, 0.0, 0.0], (22, 1)), np.array([0.0, 0
 
 
 def test_every_request_comes_out_as_it_went_in():
-    sent = messages.Generate("a person waves: ⟨äöü⟩ \u2028 \n", 80, 20.0, seed=7, poses=(POSE,), lock_feet=False)
+    sent = messages.Generate((messages.Segment("a person waves: ⟨äöü⟩ \u2028 \n", 80),), 20.0, seed=7, poses=(POSE,), lock_feet=False)
     line = jsonrpc.request(3, sent)
     assert line.count(b"\n") == 1 and line.isascii()
     id, method, params = jsonrpc.decode_request(line)
     received = wire.unpack(messages.REQUESTS[method][0], params)
-    assert (id, method, received.prompt, received.seed, received.lock_feet) == (3, "generate", sent.prompt, 7, False)
+    assert (id, method, received.segments, received.seed, received.lock_feet) == (3, "generate", sent.segments, 7, False)
     np.testing.assert_array_equal(received.poses[0].rotations, POSE.rotations)
 
 
@@ -57,16 +57,16 @@ def test_what_is_no_request_is_refused(line: bytes, code: Code):
 @pytest.mark.parametrize(
     ("change", "names"),
     [
-        ({"frames": "80"}, "frames"),
-        ({"frames": True}, "frames"),
-        ({"frames": 80.5}, "frames"),
+        ({"segments": [{"prompt": "walk", "frames": "80"}]}, "frames"),
+        ({"segments": [{"prompt": "walk", "frames": True}]}, "frames"),
+        ({"segments": [{"prompt": "walk", "frames": 80.5}]}, "frames"),
         ({"colour": "red"}, "colour"),
         ({"poses": {}}, "poses"),
         ({"poses": [{"frame": 0}]}, "rotations"),
     ],
 )
 def test_a_wrong_field_is_named(change: dict, names: str):
-    packed = json.loads(json.dumps(wire.pack(messages.Generate("walk", 80, 20.0)))) | change
+    packed = json.loads(json.dumps(wire.pack(messages.Generate((messages.Segment("walk", 80),), 20.0)))) | change
     with pytest.raises(MotionGPTError, match=names) as caught:
         wire.unpack(messages.Generate, packed)
     assert caught.value.code is Code.INVALID_PARAMS

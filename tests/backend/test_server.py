@@ -123,7 +123,7 @@ def test_a_line_without_end_is_refused_and_survived(peer: Peer):
 
 def test_generating_without_a_model_says_so(peer: Peer):
     peer.ask(1, HELLO)
-    assert error_code(peer.ask(2, messages.Generate("walk", 40, 20.0))) is Code.NOT_LOADED
+    assert error_code(peer.ask(2, messages.Generate((messages.Segment("walk", 40),), 20.0))) is Code.NOT_LOADED
 
 
 def test_cancelling_what_does_not_run_changes_nothing(peer: Peer):
@@ -165,7 +165,7 @@ def test_the_end_of_the_parent_ends_the_process():
 def test_a_generation_does_not_outlive_stdin_and_prints_only_protocol(peer: Peer, process: subprocess.Popen[bytes]):
     peer.ask(1, HELLO)
     assert "result" in peer.ask(2, messages.Load(device="cpu"))
-    peer.send(jsonrpc.request(3, messages.Generate("a person walks", 190, 20.0)))
+    peer.send(jsonrpc.request(3, messages.Generate((messages.Segment("a person walks", 190),), 20.0)))
     while "result" not in (said := peer.receive()) and said["params"]["done"] < 3:
         pass
     peer.requests.close()
@@ -231,7 +231,7 @@ def test_what_goes_wrong_in_a_job_is_told_and_survived(serve: Any, error: Except
     assert error_code(answer) is code
     assert word in answer["error"]["message"]
     assert answer["error"]["data"]["remedy"]
-    assert error_code(peer.ask(2, messages.Generate("walk", 40, 20.0))) is Code.NOT_LOADED
+    assert error_code(peer.ask(2, messages.Generate((messages.Segment("walk", 40),), 20.0))) is Code.NOT_LOADED
 
 
 def test_loading_reports_its_stages_refuses_other_work_and_can_be_cancelled(serve: Any):

@@ -10,7 +10,7 @@ from backend.data.dataset import Dataset
 from backend.generation import Generator
 from backend.motion.features import features_to_joints
 from backend.protocol.errors import Code, MotionGPTError
-from backend.protocol.messages import Generate
+from backend.protocol.messages import Generate, Segment
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny import log, write_base, write_humanml3d, write_source
@@ -105,9 +105,9 @@ def test_training_moves_the_adapter_and_its_rows(trained):
 def test_a_packed_bundle_generates(trained):
     generator = Generator.load(str(trained / "bundle"), "cpu")
     assert generator.info.bundle == "tiny"
-    reply = generator.generate(Generate("a person walks", frames=48, fps=24.0, seed=1), lambda done, total: None, lambda: False)
-    assert reply.rotations.shape == (48, 22, 4)
-    assert np.isfinite(reply.joints).all()
+    reply = generator.generate(Generate((Segment("a person walks", 48),), fps=24.0, seed=1), lambda done, total: None, lambda: False)
+    assert reply.clips[0].rotations.shape == (48, 22, 4)
+    assert np.isfinite(reply.clips[0].joints).all()
 
 
 def test_an_altered_or_missing_file_of_a_bundle_is_told(trained, tmp_path):

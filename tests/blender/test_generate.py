@@ -107,7 +107,7 @@ def test_clip_keeps_the_rate_of_the_scene(session, rig, fps, base, frames):
     bpy.context.scene.render.fps, bpy.context.scene.render.fps_base = fps, base
     generate()
     assert frames_keyed(rig) == (1, frames)
-    assert session.clip.fps == pytest.approx(fps / base)
+    assert session.reply.fps == pytest.approx(fps / base)
 
 
 def test_scene_is_lengthened_only_for_a_clip_that_does_not_fit(session, rig):

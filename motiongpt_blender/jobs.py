@@ -43,6 +43,7 @@ class _Destination:
     name: str
     start: int
     stand_at: np.ndarray | None  # joints (22, 3) of the pose that a clip bound to none starts beside
+    fixed: tuple[int, ...]  # frames of the clip that were read from the character
 
 
 def start_backend(context: bpy.types.Context) -> None:
@@ -67,7 +68,8 @@ def order_clip(context: bpy.types.Context, order: Order) -> None:
     at = {"FIRST": 0, "LAST": frames - 1, "NONE": None}[order.pose_use]
     poses = () if at is None else (messages.Pose(at, pose, root),)
     start = context.scene.frame_current - (at or 0)
-    destination = _Destination(armature.session_uid, armature.name, start, SMPL.forward(pose, root) if at is None else None)
+    stand_at = SMPL.forward(pose, root) if at is None else None
+    destination = _Destination(armature.session_uid, armature.name, start, stand_at, tuple(p.frame for p in poses))
     request = messages.Generate((messages.Segment(order.prompt.strip(), frames),), fps, order.seed, poses, lock_feet=order.lock_feet)
     session.generate(backend_settings(context), request, lambda reply: _deliver(destination, order.prompt, reply))
     _watch()
@@ -111,7 +113,7 @@ def _deliver(destination: _Destination, prompt: str, reply: messages.GenerateRep
     clip = Clip(made.rotations, made.root_translation, made.contacts, reply.fps, SMPL)
     if destination.stand_at is not None:
         clip = clip.placed(0, destination.stand_at)
-    write_clip(armature, context.evaluated_depsgraph_get(), clip.local, clip.root, destination.start, prompt)
+    write_clip(armature, context.evaluated_depsgraph_get(), clip, destination.start, prompt, destination.fixed)
     context.scene.frame_end = max(context.scene.frame_end, destination.start + len(clip) - 1)
     bpy.ops.ed.undo_push(message="Generate Motion")  # there is no operator that could do it: the button's has ended long ago
 

@@ -1,19 +1,24 @@
 """A clip as keyframes on a character's bones."""
 
-import bpy
-import numpy as np
+from collections.abc import Sequence
 
+import bpy
+
+from ...backend.motion.clip import Clip
 from ..rigs.rig import clip_to_bones, read_rig, read_surroundings
 from .action import Channel, action_name, write_action
 from .channels import rotation_channel
 
 
 def write_clip(
-    armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, local: np.ndarray, root: np.ndarray, start: int, prompt: str
+    armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip, start: int, prompt: str, fixed: Sequence[int] = ()
 ) -> bpy.types.Action:
-    """Key canonical `local (T, 22, 4)` and `root (T, 3)` on the armature's bones, a key a frame from `start` on."""
+    """Key a clip of canonical motion on the armature's bones, a key a frame from `start` on.
+
+    At the frames `fixed` of the clip, from 0, are poses that were read from this armature: they are written as they were.
+    """
     rig = read_rig(armature)
-    own, location = clip_to_bones(rig, read_surroundings(rig, armature, depsgraph), local, root)
+    own, location = clip_to_bones(rig, read_surroundings(rig, armature, depsgraph), clip.local, clip.root)
     channels = [Channel(rig.bones[0], "location", location)]
     for joint, bone in enumerate(rig.bones):
         channels.append(Channel(bone, *rotation_channel(armature.pose.bones[bone].rotation_mode, own[:, joint])))

@@ -13,7 +13,7 @@ import numpy as np
 from ...backend.motion import rotations
 from ...backend.motion.skeleton import SMPL
 from ...backend.protocol.errors import Code, MotionGPTError
-from .mapping import find_bones
+from .mapping import find_mapping
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Surroundings:
 def read_rig(armature: bpy.types.Object) -> Rig:
     """The rig of an armature object; MotionGPTError if it lacks bones or does not stand upright at rest."""
     bones = armature.data.bones
-    names = find_bones(armature.name, bones.keys())
+    mapping = find_mapping(armature)
+    names = tuple(mapping.bones[joint] for joint in SMPL.joints)
     parents = tuple(next((names.index(b.name) for b in bones[name].parent_recursive if b.name in names), -1) for name in names)
     rest = np.array([bones[name].matrix_local for name in names])
     at = dict(zip(SMPL.joints, rest[:, :3, 3], strict=True))

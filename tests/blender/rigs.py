@@ -8,6 +8,7 @@ from installed import module
 
 rotations = module("backend.motion.rotations")
 SMPL = module("backend.motion.skeleton").SMPL
+Clip = module("backend.motion.clip").Clip
 _rig = module("motiongpt_blender.rigs.rig")
 _clip = module("motiongpt_blender.animation.clip")
 
@@ -57,7 +58,9 @@ def read_pose(rig: bpy.types.Object) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_clip(rig: bpy.types.Object, local: np.ndarray, root: np.ndarray, start: int = 1, prompt: str = "a test") -> bpy.types.Action:
-    return _clip.write_clip(rig, bpy.context.evaluated_depsgraph_get(), local, root, start, prompt)
+    """Key canonical `local (T, 22, 4)` and `root (T, 3)`, with no foot on the floor."""
+    clip = Clip(local, root, np.zeros((len(root), 4), dtype=bool), 24.0, SMPL)
+    return _clip.write_clip(rig, bpy.context.evaluated_depsgraph_get(), clip, start, prompt)
 
 
 def degrees_between(a: np.ndarray, b: np.ndarray) -> float:

@@ -36,21 +36,29 @@ def require_animatable(obj: bpy.types.Object) -> None:
         raise MotionGPTError(Code.INVALID_PARAMS, f"An NLA strip of {obj.name} is being edited.", "Leave the tweak mode of the NLA first.")
 
 
-def write_action(obj: bpy.types.Object, name: str, start: int, channels: Sequence[Channel]) -> bpy.types.Action:
-    """Give `obj` a new action with the channels' keys from frame `start` on. An action it had is kept, unused."""
+def new_action(obj: bpy.types.Object, name: str, start: int, channels: Sequence[Channel]) -> bpy.types.Action:
+    """An action with a slot for `obj` and the channels' keys from frame `start` on; `obj` is not given it yet."""
     action = bpy.data.actions.new(name)
     slot = action.slots.new(id_type="OBJECT", name=obj.name)
     bag = action.layers.new("Layer").strips.new(type="KEYFRAME").channelbag(slot, ensure=True)
     for channel in channels:
-        path = f'pose.bones["{bpy.utils.escape_identifier(channel.bone)}"].{channel.property}'
+        path = data_path(channel)
         for index, values in enumerate(channel.values.T):
             _set_keys(bag.fcurves.new(path, index=index, group_name=channel.bone), start, values)
+    return action
+
+
+def assign(obj: bpy.types.Object, action: bpy.types.Action) -> None:
+    """Have `obj` play `action` from its first slot. An action it had is kept, unused."""
     data = obj.animation_data or obj.animation_data_create()
-    if data.action:
+    if data.action and data.action != action:
         data.action.use_fake_user = True
     data.action = action
-    data.action_slot = slot
-    return action
+    data.action_slot = action.slots[0]
+
+
+def data_path(channel: Channel) -> str:
+    return f'pose.bones["{bpy.utils.escape_identifier(channel.bone)}"].{channel.property}'
 
 
 def _set_keys(curve: bpy.types.FCurve, start: int, values: np.ndarray) -> None:

@@ -21,6 +21,8 @@ class Code(IntEnum):
     BACKEND_MISSING = -32007  # raised on Blender's side: there is no interpreter to start
     BACKEND_ENDED = -32008  # raised on Blender's side: the process is gone
     BUSY = -32009
+    SETUP_FAILED = -32010  # raised on Blender's side: the backend's environment could not be made
+    OFFLINE = -32011  # raised on Blender's side: Blender has no online access
 
 
 class MotionGPTError(Exception):

@@ -23,8 +23,10 @@ _ENDINGS = {  # exit status -> what it means and what to do: POSIX signals negat
 }
 
 
-def start(python: Path, root: Path, log: Path) -> subprocess.Popen[bytes]:
+def start(python: Path, root: Path, log: Path, models: Path | None = None) -> subprocess.Popen[bytes]:
     """Start the backend that lies in the folder `root` with the interpreter `python`; `log` gets its stderr, from empty.
+
+    Converted models are kept in the folder `models`, or None: where the user has them.
 
     MotionGPTError (`BACKEND_MISSING`) if the interpreter cannot be started.
     """
@@ -39,7 +41,7 @@ def start(python: Path, root: Path, log: Path) -> subprocess.Popen[bytes]:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=log.parent,
-                env=_environment(root),
+                env=backend_environment(root, models),
                 start_new_session=True,  # Ctrl+C in the terminal that Blender was started from is not meant for it
                 creationflags=subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
             )
@@ -75,11 +77,16 @@ def describe_end(process: subprocess.Popen[bytes], log: Path) -> MotionGPTError:
     return MotionGPTError(Code.BACKEND_ENDED, f"The backend has ended: {reason}.{said}", remedy)
 
 
-def _environment(root: Path) -> dict[str, str]:
-    """Blender's own Python settings must not reach another Python; the backend that runs is the extension's own."""
-    foreign = {"PYTHONHOME", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV"}
+def clean_environment() -> dict[str, str]:
+    """This process's environment without Blender's own Python settings, which must not reach another Python."""
+    foreign = {"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV"}
     kept = {name: value for name, value in os.environ.items() if name not in foreign}
-    return kept | {"PYTHONPATH": str(root), "PYTHONUTF8": "1", "PYTHONNOUSERSITE": "1", "PYTHONFAULTHANDLER": "1"}
+    return kept | {"PYTHONUTF8": "1", "PYTHONNOUSERSITE": "1", "PYTHONFAULTHANDLER": "1"}
+
+
+def backend_environment(root: Path, models: Path | None) -> dict[str, str]:
+    """What the backend of the extension in `root` is run with; converted models are kept in `models`, or None: where the user has them."""
+    return clean_environment() | {"PYTHONPATH": str(root)} | ({"MOTIONGPT_CACHE": str(models)} if models else {})
 
 
 def _log_tail(log: Path) -> list[str]:

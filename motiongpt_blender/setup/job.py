@@ -1,0 +1,108 @@
+"""The set-up as Blender's side follows it: a thread does it, `pump` notices its end."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from ...backend.protocol.errors import Code, MotionGPTError
+from .failures import explain_os_error
+from .installer import Installer
+from .place import Place
+from .plan import Plan
+
+_WAIT_INTERVAL_SECONDS = 0.02
+Say = Callable[[str, float], None]
+
+
+class Job:
+    """Sets a backend up or removes it, one thing at a time; in use it is like `Session`.
+
+    `error` is how the last one ended if it did not go well, `remark` what the animator should know after one that did.
+    """
+
+    def __init__(self) -> None:
+        self.error: MotionGPTError | None = None
+        self.remark = ""
+        self.words = ""
+        self.fraction = 0.0
+        self.seconds = 0.0
+        self._began = 0.0
+        self._cancelled = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._outcome: MotionGPTError | str = ""
+        self._on_done: Callable[[], None] = lambda: None
+
+    @property
+    def busy(self) -> bool:
+        return self._thread is not None
+
+    def set_up(self, plan: Plan, on_done: Callable[[], None]) -> None:
+        """Carry out a plan; `on_done` is called by `pump` when it has gone well."""
+        self._start(lambda: Installer(plan, self._say, self._cancelled).run(), on_done)
+
+    def remove(self, place: Place) -> None:
+        """Delete the backend in `place`; nothing of it may run."""
+
+        def work() -> str:
+            self._say("Removing the backend", 0.0)
+            try:
+                place.remove()
+            except OSError as error:
+                raise explain_os_error("Removing the backend", error) from error
+            return ""
+
+        self._start(work, lambda: None)
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def stop(self) -> None:
+        """Cancel, and return when nothing runs any more."""
+        self.cancel()
+        if self._thread:
+            self._thread.join()
+            self._thread = None
+
+    def pump(self) -> None:
+        """Notice the end; never waits."""
+        if self._thread is None:
+            return
+        self.seconds = time.monotonic() - self._began
+        if self._thread.is_alive():
+            return
+        self._thread = None
+        if isinstance(self._outcome, MotionGPTError):
+            self.error = self._outcome
+            return
+        self.remark = self._outcome
+        self._on_done()
+
+    def wait(self) -> None:
+        """Pump until it is done; its MotionGPTError if it did not go well."""
+        while self.busy:
+            self.pump()
+            time.sleep(_WAIT_INTERVAL_SECONDS)
+        if self.error:
+            raise self.error
+
+    def _start(self, work: Callable[[], str], on_done: Callable[[], None]) -> None:
+        if self.busy:
+            raise MotionGPTError(Code.BUSY, "The backend is being set up or removed.", "Wait until that is done, or cancel it.")
+        self.error, self.remark, self._on_done, self._began = None, "", on_done, time.monotonic()
+        self._cancelled.clear()
+
+        def run() -> None:
+            try:
+                self._outcome = work()
+            except MotionGPTError as error:
+                self._outcome = error
+            except Exception as error:  # a thread's exceptions are seen by nobody else
+                self._outcome = MotionGPTError(
+                    Code.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "Please report it, with the log of the set-up."
+                )
+
+        self._thread = threading.Thread(target=run, name="motiongpt setup", daemon=True)
+        self._thread.start()
+
+    def _say(self, words: str, fraction: float) -> None:
+        self.words, self.fraction = words, fraction

@@ -1,0 +1,86 @@
+"""The folder that holds all of the extension's own backend."""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ...backend.files import write_whole
+
+_FIXED = ("uv", "cache", "python", "models")
+
+
+@dataclass(frozen=True)
+class Current:
+    """The environment that works: its folder's name, the hash of what the extension pinned then, what it is in words, and bytes on disk."""
+
+    environment: str
+    lock: str
+    title: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things lie in the folder of a backend, which need not exist."""
+
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "setup.log"
+
+    @property
+    def models(self) -> Path:
+        """Where the backend keeps the models that it has converted."""
+        return self.folder / "models"
+
+    @property
+    def python(self) -> Path | None:
+        """The interpreter of the environment that works; None while there is none."""
+        current = self.current()
+        return interpreter(self.folder / current.environment) if current else None
+
+    def current(self) -> Current | None:
+        try:
+            return Current(**json.loads((self.folder / "current.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def publish(self, current: Current) -> None:
+        """From now on this is the environment that works."""
+        write_whole(self.folder / "current.json", json.dumps(asdict(current), indent=1).encode())
+
+    def sweep(self, keep: str = "") -> None:
+        """Delete the environments that are neither the current one nor `keep`; what another process still uses stays."""
+        current = self.current()
+        kept = {*_FIXED, keep, current.environment if current else ""}
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if path.is_dir() and path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Delete everything; OSError names what cannot be deleted, and nothing is used any more all the same."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.folder / "current.json").unlink()
+        if self.folder.is_dir():
+            shutil.rmtree(self.folder)
+
+    def size(self) -> int:
+        """Bytes on disk, a file with several names counted once."""
+        return sum({(s.st_dev, s.st_ino): s.st_size for s in _stats(self.folder)}.values())
+
+
+def interpreter(environment: Path) -> Path:
+    return environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def _stats(folder: Path) -> Iterator[os.stat_result]:
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                yield (Path(path) / name).lstat()

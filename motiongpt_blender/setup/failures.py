@@ -37,7 +37,7 @@ _KNOWN = [  # what is looked for in the last words of a command, what happened, 
         "Allow Blender's extension folder in the virus scanner, then set up again.",
     ),
     (
-        r"no solution found|no matching distribution|not found in the (provided )?(package )?(registry|locations|index)|no wheels with a matching",
+        r"no solution found|not found in the (package registry|provided package locations)|no wheels with a matching",
         "A package was not found for this computer.",
         "If you set up from a folder of wheels, it lacks that package; otherwise update MotionGPT. The log names it.",
     ),
@@ -46,25 +46,31 @@ _KNOWN = [  # what is looked for in the last words of a command, what happened, 
         "There is no Python to build upon.",
         "Allow Blender online access so that it can be downloaded, or install Python 3.11, 3.12 or 3.13.",
     ),
-    (r"no module named|importerror|dll load failed|winerror 126", "What was installed does not start.", "Remove the backend, then set it up again."),
+    (
+        r"no module named|importerror|dll load failed|winerror 126",
+        "What was installed does not start.",
+        "Remove the backend, then set it up again.",
+    ),
 ]
 _SAID_LINES = 4
 
 
-def explain(doing: str, status: int, said: str) -> MotionGPTError:
-    """Why a command that was `doing` something ended with `status`, from what it `said`."""
-    for pattern, what, remedy in _KNOWN:
-        if re.search(pattern, said, re.IGNORECASE):
-            break
-    else:
-        what, remedy = f"It ended with exit status {status}.", "The log says more. Set up again to go on where it stopped."
-        if status in (-9, 137):
-            what, remedy = "The system killed it, most often because memory ran out.", "Close other programs, then set up again."
+def explain(doing: str, status: int | None, said: str) -> MotionGPTError:
+    """Why `doing` something failed, from what was `said` and the exit `status` of the command (None: there was none)."""
+    what, remedy = next(((w, r) for pattern, w, r in _KNOWN if re.search(pattern, said, re.IGNORECASE)), _unknown(status))
     lines = [line.strip() for line in said.splitlines() if line.strip()][-_SAID_LINES:]
     quoted = "\n".join(["", "Its last words:", *lines]) if lines else ""
     return MotionGPTError(Code.SETUP_FAILED, f"{doing} failed. {what}{quoted}", remedy)
 
 
+def _unknown(status: int | None) -> tuple[str, str]:
+    if status is None:
+        return "The system refused.", "Look at what lies in that place, then try again."
+    if status in (-9, 137):
+        return "The system killed it, most often because memory ran out.", "Close other programs, then set up again."
+    return f"It ended with exit status {status}.", "The log says more. Set up again to go on where it stopped."
+
+
 def explain_os_error(doing: str, error: OSError) -> MotionGPTError:
     number = getattr(error, "winerror", None) or error.errno
-    return explain(doing, 1, f"{error} (os error {number})")
+    return explain(doing, None, f"{error} (os error {number})")

@@ -19,7 +19,7 @@ _SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Hardware:
-    """`driver` is that of NVIDIA cards and `compute` their highest capability, `gfx` the kinds of AMD cards; empty or 0 where there are none."""
+    """`driver` is that of NVIDIA cards, `compute` their highest capability, `gfx` are the kinds of AMD cards; else empty or 0."""
 
     platform: str
     driver: tuple[int, ...] = ()
@@ -78,8 +78,8 @@ def _nvidia_commands() -> list[str]:
 def _amd_kinds() -> tuple[str, ...]:
     kinds = []
     for properties in sorted(_KFD.glob("*/properties")):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError):
             text = properties.read_text(encoding="utf-8")
-            version = int(re.search(r"gfx_target_version (\d+)", text).group(1)) if "gfx_target_version" in text else 0
-            kinds += [gfx_name(version)] if version else []  # 0 is the processor
+            versions = [int(number) for number in re.findall(r"^gfx_target_version (\d+)", text, re.MULTILINE)]
+            kinds += [gfx_name(version) for version in versions if version]  # 0 is the processor
     return tuple(kinds)

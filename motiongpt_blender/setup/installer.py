@@ -13,7 +13,7 @@ from . import command, torch_builds, uv
 from .failures import explain_os_error
 from .hardware import detect
 from .place import Current, Place, interpreter
-from .plan import PREFERRED_PYTHON, PYTHONS, Plan, TorchWheel, lock_hash, torch_wheel
+from .plan import PREFERRED_PYTHON, SUITABLE_PYTHONS, Plan, TorchWheel, lock_hash, torch_wheel
 from .torch_builds import TorchBuild
 
 _PACKAGES_GIGABYTES = 1.0  # all but PyTorch, the converted base model included
@@ -42,9 +42,9 @@ class Installer:
 
     def run(self) -> str:
         """What the animator should know in the end; usually nothing. MotionGPTError: `SETUP_FAILED`, `CANCELLED`."""
-        self._plan.folder.mkdir(parents=True, exist_ok=True)
-        self._place.log.write_bytes(b"")
         try:
+            self._plan.folder.mkdir(parents=True, exist_ok=True)
+            self._place.log.write_bytes(b"")
             return self._run()
         except OSError as error:
             raise explain_os_error("Setting up", error) from error
@@ -154,11 +154,9 @@ class _Environment:
                     raise
 
     def _pythons(self) -> Iterator[Sequence[str | Path]]:
-        wanted = self._wheel.python if self._wheel else PREFERRED_PYTHON
         if self._plan.online:
-            yield ["--python", wanted, "--managed-python"]
-        for version in [wanted] if self._wheel else [wanted, *reversed(PYTHONS)]:
-            yield ["--python", version, "--no-python-downloads"]
+            yield ["--python", self._wheel.python if self._wheel else PREFERRED_PYTHON, "--managed-python"]
+        yield ["--python", self._wheel.python if self._wheel else SUITABLE_PYTHONS, "--no-python-downloads"]
         yield ["--python", self._plan.python, "--no-python-downloads"]
 
     def _torch_index(self) -> list[str]:
@@ -168,7 +166,9 @@ class _Environment:
         wheels = ["--find-links", self._plan.wheels] if self._plan.wheels else []
         alone = [] if self._plan.online else ["--no-index"]
         self._do(
-            stage, words, lambda: self._uv(stage, words, ["pip", "install", "--python", self._python, *wheels, *alone, *packages], gigabytes)
+            stage,
+            words,
+            lambda: self._uv(stage, words, ["pip", "install", "--python", self._python, *wheels, *alone, *packages], gigabytes),
         )
 
     def _uv(self, stage: str, words: str, arguments: Sequence[str | Path], gigabytes: float = 0.0) -> None:
@@ -187,9 +187,7 @@ class _Environment:
                 raise
             raise _Unsuitable(error.message) from error
 
-    def _run(
-        self, stage: str, words: str, arguments: Sequence[str | Path], environment: Mapping[str, str], gigabytes: float = 0.0
-    ) -> None:
+    def _run(self, stage: str, words: str, arguments: Sequence[str | Path], environment: Mapping[str, str], gigabytes: float = 0.0) -> None:
         free = shutil.disk_usage(self._plan.folder).free
 
         def on_line(line: str) -> None:

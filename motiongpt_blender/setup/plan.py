@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ...backend.protocol.errors import Code, MotionGPTError
 
-PYTHONS = ("3.11", "3.12", "3.13")  # that the backend runs on
+_PYTHONS = ("3.11", "3.12", "3.13")  # that the backend runs on
 PREFERRED_PYTHON = "3.12"
+SUITABLE_PYTHONS = ">=3.11,<3.14"
 _TORCH_WHEEL = re.compile(r"torch-(?P<version>[^-+]+)(\+(?P<build>[^-]+))?-cp3(?P<minor>\d+)-.*\.whl")
 
 
@@ -58,12 +59,12 @@ def torch_wheel(plan: Plan) -> TorchWheel | None:
     wanted = plan.torch().partition("==")[2]
     for path in sorted(plan.wheels.glob("torch-*.whl"), reverse=True):
         found = _TORCH_WHEEL.fullmatch(path.name)
-        if found and found["version"] == wanted and f"3.{found['minor']}" in PYTHONS:
+        if found and found["version"] == wanted and f"3.{found['minor']}" in _PYTHONS:
             return TorchWheel(path.name, f"3.{found['minor']}", found["build"] or "")
     if not plan.online:
         raise MotionGPTError(
             Code.SETUP_FAILED,
-            f"The folder of wheels {plan.wheels} has no PyTorch {wanted} for Python {PYTHONS[0]} to {PYTHONS[-1]}.",
+            f"The folder of wheels {plan.wheels} has no PyTorch {wanted} for Python {_PYTHONS[0]} to {_PYTHONS[-1]}.",
             "Put the wheels of all packages in backend/requirements.txt there, or allow Blender online access.",
         )
     return None

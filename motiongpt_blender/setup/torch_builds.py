@@ -64,4 +64,6 @@ def remark(hardware: Hardware) -> str:
         return ""
     found = ".".join(map(str, hardware.driver))
     needed = min(build.driver[hardware.system][0] for build in cards)
-    return f"The NVIDIA driver {found} is too old for PyTorch, so the processor is used. Install driver {needed} or newer, then set up again."
+    return (
+        f"The NVIDIA driver {found} is too old for PyTorch, so the processor is used. Install driver {needed} or newer, then set up again."
+    )

@@ -12,6 +12,7 @@ import torch
 from .language.decoding import Cancelled, Sampling, sample_codes
 from .language.model import MotionLanguageModel, load_causal
 from .language.prompts import Instruction, PoseCode, build_prompt, load_template
+from .language.vocabulary import Position
 from .models.base import find_base
 from .models.bundle import Bundle, open_bundle
 from .models.devices import choose, dtype_for
@@ -64,7 +65,7 @@ class Generator:
         place = choose(device)
         say("Loading the language model", 1, 4)
         causal, text_tokenizer = load_causal(find_base(opened.base, on_progress), dtype_for(place))
-        model = MotionLanguageModel(causal, text_tokenizer, opened.adapter, opened.network.codes)
+        model = MotionLanguageModel(causal, text_tokenizer, opened.adapter, opened.network.codes, opened.network.levels)
         say("Loading the adapter", 2, 4)
         opened.load_adapter_into(model)
         model.merge()
@@ -90,7 +91,7 @@ class Generator:
         instruction = self._instruction(request, constraints, length)
         tokens: list[float] = []
 
-        def count(codes: list[list[int]]) -> None:
+        def count(codes: list[list[Position]]) -> None:
             tokens.append(time.perf_counter())
             on_token(len(codes[0]), length)
 
@@ -124,11 +125,11 @@ class Generator:
         return GenerateReply((made,), request.fps, len(tokens), len(tokens) / max(1e-9, tokens[-1] - began), time.perf_counter() - began)
 
     def decode(self, codes: torch.Tensor) -> Clip:
-        """The clip of codes (1, N) as the tokenizer decodes them, at the bundle's own rate, at the origin."""
+        """The clip of codes (1, N, levels) as the tokenizer decodes them, at the bundle's own rate, at the origin."""
         normalised = self.tokenizer.decode(codes.to(self.device))[0].float().cpu().numpy()
         return clip_from_features(normalised * self.bundle.std + self.bundle.mean, self.skeleton, self.bundle.rotations)
 
-    def _prompt(self, instruction: Instruction) -> list[int]:
+    def _prompt(self, instruction: Instruction) -> torch.Tensor:
         return self.model.vocabulary.prompt(build_prompt(instruction, self.template))
 
     def _length(self, request: Generate) -> int:
@@ -186,10 +187,10 @@ class Generator:
         codes = self._held_codes(constraints)
         last = request.frames - 1
         places = ["first" if c.frame == 0 else "last" if c.frame == last else "key" for c in constraints]
-        poses = [PoseCode(place, code, c.frame / request.fps) for place, code, c in zip(places, codes, constraints, strict=True)]
+        poses = [PoseCode(place, tuple(held), c.frame / request.fps) for place, held, c in zip(places, codes, constraints, strict=True)]
         return Instruction(request.segments[0].prompt.strip(), poses, length * self.bundle.network.frames_per_code / self.bundle.fps)
 
-    def _held_codes(self, constraints: list[Constraint]) -> list[int]:
+    def _held_codes(self, constraints: list[Constraint]) -> list[list[int]]:
         if not constraints:
             return []
         poses = [pose_to_features(self.skeleton.forward(c.local, c.root), c.local, self.skeleton) for c in constraints]

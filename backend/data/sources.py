@@ -89,8 +89,8 @@ def _read_packed(folder: Path, splits: dict[str, str]) -> Iterator[Source]:
         trials = dict(npz)
     for line in (folder / "clips.jsonl").read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
-        if record["id"] not in splits:
-            continue
+        if record["id"] not in splits or (record.get("uneven") and splits[record["id"]] == "train"):
+            continue  # where the ground is not known, a model would learn to float
         trial, cut = record["trial"], slice(record["start_frame"], record["start_frame"] + record["frames"])
         turned = rotations.normalise(trials[f"{trial}.rot"][cut].astype(np.float64))
         root, offsets = trials[f"{trial}.root"][cut], trials[f"{trial}.offsets"]

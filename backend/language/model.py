@@ -5,6 +5,7 @@ embeddings and their output rows; the base's own vocabulary is neither resized n
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from .finer import FinerCodes
 from .vocabulary import CodeDigits, CodeItems, Vocabulary
 
 # peft asks transformers for a name that transformers deprecates; nobody here can do anything about it.
@@ -30,23 +32,25 @@ class AdapterConfig:
     dropout: float = 0.05
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     vocabulary: str = "items"
+    finer_width: int = 320  # inside the read-outs of finer codes, where the tokenizer has several levels
 
 
 class MotionLanguageModel(nn.Module):
-    """A causal model whose outputs are motion rows. `hidden` are (B, L, width), ids (B, L).
+    """A causal model whose outputs are motion rows. `hidden` are (B, L, width), ids (B, L, levels).
 
     `motion` are the embeddings of the codes and of the answer's end, `head` their output rows; both are None where codes are
-    spelled in the base's own tokens.
+    spelled in the base's own tokens. `finer` reads out the codes of the levels past the first and is None where there are none.
     """
 
     vocabulary: Vocabulary
     text: nn.Embedding
     motion: nn.Parameter | None
     head: nn.Parameter | None
+    finer: FinerCodes | None
     backbone: nn.Module
     adapted: Any
 
-    def __init__(self, causal: PreTrainedModel, tokenizer: Any, config: AdapterConfig, codes: int) -> None:
+    def __init__(self, causal: PreTrainedModel, tokenizer: Any, config: AdapterConfig, codes: int, levels: int = 1) -> None:
         super().__init__()
         self.config = config
         text = causal.get_input_embeddings()
@@ -54,13 +58,16 @@ class MotionLanguageModel(nn.Module):
         self.text = text
         self.text_size = self.text.num_embeddings
         if config.vocabulary == "items":
-            self.vocabulary = CodeItems(tokenizer, codes, self.text_size)
+            self.vocabulary = CodeItems(tokenizer, codes, levels, self.text_size)
             width = causal.config.hidden_size
             self.motion = nn.Parameter(torch.randn(codes + 1, width) * causal.config.initializer_range)
             self.head = nn.Parameter(torch.zeros(codes + 1, width))
+            self.finer = FinerCodes(levels - 1, codes, width, config.finer_width) if levels > 1 else None
         elif config.vocabulary == "digits":
+            if levels > 1:
+                raise ValueError("Codes of several levels cannot be written in digits.")
             self.vocabulary = CodeDigits(tokenizer, codes)
-            self.motion = self.head = None
+            self.motion = self.head = self.finer = None
         else:
             raise ValueError(f"The vocabulary must be items or digits, not {config.vocabulary!r}.")
         self.backbone = causal.base_model
@@ -71,21 +78,27 @@ class MotionLanguageModel(nn.Module):
         )
         self.adapted = get_peft_model(causal, lora)
 
-    def start_rows_from(self, codebook: Tensor) -> None:
-        """Begin training with embeddings that lie to each other as the codebook's entries (codes, dim) do."""
+    def start_rows_from(self, codebooks: Sequence[Tensor]) -> None:
+        """Begin training with embeddings that lie to each other as the codebooks' entries (codes, dim) do, a codebook a level."""
         if self.motion is None:
             return
-        centred = codebook - codebook.mean(0)
-        rows = centred @ torch.randn(centred.shape[1], self.motion.shape[1], device=centred.device)
-        text = self.text.weight
-        self.motion.data[:-1] = rows * (text.float().pow(2).mean() / rows.pow(2).mean()).sqrt()
+        first, *finer = (codebook - codebook.mean(0) for codebook in codebooks)
+        projection = torch.randn(first.shape[1], self.motion.shape[1], device=first.device)
+        scale = (self.text.weight.float().pow(2).mean() / (first @ projection).pow(2).mean()).sqrt()
+        self.motion.data[:-1] = first @ projection * scale
+        if self.finer is not None:
+            self.finer.embeddings.data.copy_(torch.stack(finer) @ projection * scale)
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings (B, L, width) of text and motion ids."""
+        """Embeddings (B, L, width) of text and motion ids (B, L, levels)."""
+        first = ids[..., 0]
         if self.motion is None:
-            return self.text(ids)
-        motion = self.motion[(ids - self.text_size).clamp(min=0)].to(self.text.weight.dtype)
-        return torch.where((ids >= self.text_size)[..., None], motion, self.text(ids.clamp(max=self.text_size - 1)))
+            return self.text(first)
+        motion = self.motion[(first - self.text_size).clamp(min=0)]
+        if self.finer is not None:
+            motion = motion + self.finer.embed(ids[..., 1:])
+        text = self.text(first.clamp(max=self.text_size - 1))
+        return torch.where((first >= self.text_size)[..., None], motion.to(text.dtype), text)
 
     def rows(self) -> Tensor:
         """The output rows (R, width) that `vocabulary.rows` names."""
@@ -109,11 +122,21 @@ class MotionLanguageModel(nn.Module):
         """Scores (..., R) of the output rows, float32."""
         return (hidden @ self.rows().to(hidden.dtype).T).float()
 
+    def finer_logits(self, hidden: Tensor, chosen: Tensor) -> Tensor:
+        """Scores (..., codes), float32, of the next finer code after the row and the finer codes `chosen (..., n)`."""
+        assert self.motion is not None and self.finer is not None
+        so_far = self.motion[chosen[..., 0]]
+        for table, code in zip(self.finer.embeddings, chosen[..., 1:].unbind(-1), strict=False):
+            so_far = so_far + table[code]
+        return self.finer.logits(chosen.shape[-1] - 1, hidden.float(), so_far.float())
+
     def adapter_tensors(self) -> dict[str, Tensor]:
         """What training changes: the adapter in peft's names and the motion rows."""
         tensors = dict(get_peft_model_state_dict(self.adapted))
         if self.motion is not None and self.head is not None:
             tensors |= {"motion.embeddings": self.motion.data, "motion.rows": self.head.data}
+        if self.finer is not None:
+            tensors |= {f"finer.{name}": value for name, value in self.finer.state_dict().items()}
         return tensors
 
     def load_adapter(self, tensors: dict[str, Tensor]) -> None:
@@ -126,6 +149,8 @@ class MotionLanguageModel(nn.Module):
         if self.motion is not None and self.head is not None:
             self.motion.data.copy_(tensors.pop("motion.embeddings"))
             self.head.data.copy_(tensors.pop("motion.rows"))
+        if self.finer is not None:
+            self.finer.load_state_dict({name: tensors.pop(f"finer.{name}") for name in self.finer.state_dict()})
         set_peft_model_state_dict(self.adapted, tensors)
 
     def merge(self) -> None:

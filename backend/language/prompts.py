@@ -14,15 +14,15 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "templates"
 
-Piece = str | int  # text, or the index of a motion code
+Piece = str | tuple[int, ...]  # text, or the codes of a position, one for each level
 
 
 @dataclass(frozen=True)
 class PoseCode:
-    """The code of a held pose and where it belongs: `first`, `last`, or a `key` at `seconds`."""
+    """The codes of a held pose, one for each level, and where it belongs: `first`, `last`, or a `key` at `seconds`."""
 
     place: str
-    code: int
+    codes: tuple[int, ...]
     seconds: float = 0.0
 
 
@@ -50,7 +50,7 @@ def load_template(name: str) -> dict:
 def build_prompt(instruction: Instruction, template: dict) -> list[Piece]:
     """The prompt of an instruction. KeyError if the template has no wording for its task."""
     order = sorted(instruction.poses, key=lambda p: ({"first": 0, "key": 1, "last": 2}[p.place], p.seconds))
-    poses = template["separator"].join(template[p.place].format(code=_mark(p.code), seconds=p.seconds) for p in order)
+    poses = template["separator"].join(template[p.place].format(code=_mark(p.codes), seconds=p.seconds) for p in order)
     text = template["prompt"].format(
         instruction=template["instructions"][instruction.task] if template["instructions"] else "",
         caption=instruction.caption,
@@ -60,12 +60,12 @@ def build_prompt(instruction: Instruction, template: dict) -> list[Piece]:
     return _split(text)
 
 
-def _mark(code: int) -> str:
-    return f"\0{code}\0"
+def _mark(codes: tuple[int, ...]) -> str:
+    return f"\0{','.join(map(str, codes))}\0"
 
 
 def _split(text: str) -> list[Piece]:
     """Text with marked codes to pieces."""
-    parts = re.split("\0(\\d+)\0", text)
-    pieces: list[Piece] = [int(part) if i % 2 else part for i, part in enumerate(parts)]
+    parts = re.split("\0([\\d,]+)\0", text)
+    pieces: list[Piece] = [tuple(map(int, part.split(","))) if i % 2 else part for i, part in enumerate(parts)]
     return [piece for piece in pieces if piece != ""]

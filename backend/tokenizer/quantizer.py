@@ -22,21 +22,17 @@ class Quantizer(nn.Module):
         self.register_buffer("sums", torch.zeros(codes, dim), persistent=False)
         self.register_buffer("counts", torch.zeros(codes), persistent=False)
 
-    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents (B, N, dim) to quantised ones with the gradient passed straight through, commitment loss, perplexity."""
+    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """The codebook entries (B, N, dim) nearest to latents (B, N, dim), without a gradient, and the commitment loss ()."""
         latents = latents.float()
         flat = latents.reshape(-1, latents.shape[-1])
         if self.training and not self.counts.any():
             self.start(flat.detach())
         codes = self.nearest(flat)
-        used = torch.bincount(codes, minlength=len(self.codebook)).float()
         if self.training:
-            self._follow(flat.detach(), codes, used)
-        quantized = self.codebook[codes].reshape(latents.shape)
-        commitment = F.mse_loss(latents, quantized.detach())
-        share = used / used.sum()
-        perplexity = torch.exp(-torch.sum(share * torch.log(share + 1e-7)))
-        return latents + (quantized - latents).detach(), commitment, perplexity
+            self._follow(flat.detach(), codes, torch.bincount(codes, minlength=len(self.codebook)).float())
+        quantized = self.codebook[codes].reshape(latents.shape).detach()
+        return quantized, F.mse_loss(latents, quantized)
 
     def nearest(self, latents: Tensor) -> Tensor:
         """Index (...) of the codebook entry nearest to each latent (..., dim)."""

@@ -1,6 +1,7 @@
 """VQ-VAE over motion features, with the architecture and the parameter names of T2M-GPT and MotionGPT.
 
-van den Oord et al. 2017 (VQ-VAE), Zhang et al. 2023 (T2M-GPT). Tensors inside are (batch, channels, time).
+van den Oord et al. 2017 (VQ-VAE), Zhang et al. 2023 (T2M-GPT). Past the paper, a latent may be written in several codes, each
+that of what the ones before it leave over (residual quantisation, Zeghidour et al. 2021). Tensors inside are (batch, channels, time).
 """
 
 from collections.abc import Callable
@@ -14,7 +15,10 @@ from .quantizer import Quantizer
 
 @dataclass(frozen=True)
 class VQVAEConfig:
-    """Sizes of the network; the defaults are the paper's for HumanML3D. One code stands for `2 ** downsamplings` frames."""
+    """Sizes of the network; the defaults are the paper's for HumanML3D.
+
+    A position stands for `2 ** downsamplings` frames and is written in `levels` codes.
+    """
 
     features: int = 263
     width: int = 512
@@ -23,6 +27,7 @@ class VQVAEConfig:
     depth: int = 3
     dilation_growth: int = 3
     downsamplings: int = 2
+    levels: int = 1
 
     @property
     def frames_per_code(self) -> int:
@@ -102,12 +107,31 @@ class VQVAE(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.quantizer = Quantizer(config.codes, config.code_dim)
+        self.residuals = nn.ModuleList(Quantizer(config.codes, config.code_dim) for _ in range(config.levels - 1))
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction (B, T, D), commitment loss (), share of the codebook that the batch spreads over ()."""
+    @property
+    def quantizers(self) -> list[Quantizer]:
+        """One for each level of codes."""
+        return [self.quantizer, *(q for q in self.residuals if isinstance(q, Quantizer))]
+
+    def forward(self, features: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Reconstruction (B, T, D) and commitment loss (); `levels (B,)` says how many codes each clip is made of (None: all)."""
         latents = self.encoder(features.transpose(1, 2)).transpose(1, 2)
-        quantized, commitment, perplexity = self.quantizer(latents)
-        return self.decoder(quantized.transpose(1, 2)).transpose(1, 2), commitment, perplexity
+        left, quantized, losses = latents, torch.zeros_like(latents), []
+        for level, quantizer in enumerate(self.quantizers):
+            part, loss = quantizer(left)
+            left = left - part
+            quantized = quantized + (part if levels is None else torch.where((levels > level)[:, None, None], part, 0.0))
+            losses.append(loss)
+        straight_through = latents + (quantized - latents).detach()
+        return self.decoder(straight_through.transpose(1, 2)).transpose(1, 2), torch.stack(losses).mean()
+
+    def start_codebooks(self, features: Tensor) -> None:
+        """Lay the codebooks over the latents of normalised features (B, T, D)."""
+        left = self.encoder(features.transpose(1, 2)).transpose(1, 2).flatten(0, 1)
+        for quantizer in self.quantizers:
+            quantizer.start(left)
+            left = left - quantizer.codebook[quantizer.nearest(left)]
 
     def reconstruct(self, features: Tensor) -> Tensor:
         """Features (B, T, D) through encoder and decoder with nothing quantised between."""
@@ -115,16 +139,21 @@ class VQVAE(nn.Module):
 
     @torch.inference_mode()
     def encode(self, features: Tensor) -> Tensor:
-        """Codes (B, T / frames_per_code) of features (B, T, D)."""
-        return self.quantizer.nearest(self.encoder(features.transpose(1, 2)).transpose(1, 2))
+        """Codes (B, T / frames_per_code, levels) of features (B, T, D)."""
+        left, codes = self.encoder(features.transpose(1, 2)).transpose(1, 2), []
+        for quantizer in self.quantizers:
+            codes.append(quantizer.nearest(left))
+            left = left - quantizer.codebook[codes[-1]]
+        return torch.stack(codes, dim=-1)
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
-        """Features (B, N * frames_per_code, D) of codes (B, N)."""
-        return self.decoder(self.quantizer.codebook[codes].transpose(1, 2)).transpose(1, 2)
+        """Features (B, N * frames_per_code, D) of codes (B, N, L), L up to `levels`."""
+        parts = [quantizer.codebook[level] for quantizer, level in zip(self.quantizers, codes.unbind(-1), strict=False)]
+        return self.decoder(torch.stack(parts).sum(0).transpose(1, 2)).transpose(1, 2)
 
     @torch.inference_mode()
     def encode_held(self, poses: Tensor, hold: int = 64) -> Tensor:
-        """The code (B,) of each pose held still, from one feature frame each, (B, D): the middle of a clip of `hold` frames."""
+        """The codes (B, levels) of each pose held still, from one feature frame each, (B, D): the middle of a clip of `hold` frames."""
         codes = self.encode(poses[:, None].expand(-1, hold, -1))
         return codes[:, codes.shape[1] // 2]

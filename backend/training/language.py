@@ -13,6 +13,7 @@ from torch import Tensor
 from ..data.dataset import Clip, Dataset
 from ..language.model import AdapterConfig, MotionLanguageModel, load_causal
 from ..language.prompts import Instruction, PoseCode, build_prompt, load_template
+from ..language.vocabulary import NONE, Position, ids_of
 from ..models.base import SMOLLM2, BaseModel, find_base
 from ..models.devices import dtype_for
 from ..motion.features import hold
@@ -50,6 +51,7 @@ class LanguageTraining:
     crop_share: float = 0.3
     timed_share: float = 0.9
     most_keys: int = 3
+    finer_weight: float = 0.25
     evaluate_every: int = 100
     seed: int = 123
 
@@ -61,7 +63,7 @@ class Example:
     caption: str
     seconds: float | None
     poses: tuple[tuple[str, float, int], ...]
-    codes: tuple[int, ...]
+    codes: tuple[Position, ...]
 
 
 class Examples:
@@ -70,7 +72,7 @@ class Examples:
     def __init__(self, dataset: Dataset, tokenizer: VQVAE, config: LanguageTraining, device: str) -> None:
         self.dataset, self.tokenizer, self.config, self.device = dataset, tokenizer.to(device), config, device
         self.template = load_template(config.template)
-        self._codes: dict[tuple[int, int], list[int]] = {}
+        self._codes: dict[tuple[int, int], list[Position]] = {}
 
     def draw(self, rng: np.random.Generator, clips: Sequence[Clip]) -> Example:
         """One example. The clip, its caption, where it is cut and which poses are given are all random."""
@@ -101,17 +103,19 @@ class Examples:
         rows = [row for example in examples for _, _, row in example.poses]
         codes = iter(self._encode_held(rows))
         return [
-            Instruction(e.caption, [PoseCode(place, next(codes), seconds) for place, seconds, _ in e.poses], e.seconds) for e in examples
+            Instruction(e.caption, [PoseCode(place, tuple(next(codes)), seconds) for place, seconds, _ in e.poses], e.seconds)
+            for e in examples
         ]
 
-    def _encode(self, begin: int, end: int) -> list[int]:
+    def _encode(self, begin: int, end: int) -> list[Position]:
         end -= (end - begin) % self.tokenizer.config.frames_per_code
         if (begin, end) not in self._codes:
             features = (self.dataset.features[begin:end] - self.dataset.mean) / self.dataset.std
-            self._codes[begin, end] = self.tokenizer.encode(torch.from_numpy(features)[None].to(self.device))[0].tolist()
+            codes = self.tokenizer.encode(torch.from_numpy(features)[None].to(self.device))[0].tolist()
+            self._codes[begin, end] = [tuple(position) for position in codes]
         return self._codes[begin, end]
 
-    def _encode_held(self, rows: list[int]) -> list[int]:
+    def _encode_held(self, rows: list[int]) -> list[list[int]]:
         if not rows:
             return []
         held = np.stack([hold(self.dataset.features[row], self.dataset.layout) for row in rows])
@@ -128,8 +132,9 @@ class LanguageTrainee:
         shortest = config.shortest * tokenizer.config.frames_per_code
         self.clips = {s: [c for c in dataset.split(s) if c.frames >= shortest and c.captions] for s in ("train", "val", "test")}
         causal, text_tokenizer = load_causal(find_base(config.base), dtype_for(device))
-        self.model = MotionLanguageModel(causal, text_tokenizer, config.adapter, tokenizer.config.codes).to(device)
-        self.model.start_rows_from(tokenizer.quantizer.codebook)
+        codes, levels = tokenizer.config.codes, tokenizer.config.levels
+        self.model = MotionLanguageModel(causal, text_tokenizer, config.adapter, codes, levels).to(device)
+        self.model.start_rows_from([quantizer.codebook for quantizer in tokenizer.quantizers])
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
 
@@ -138,40 +143,48 @@ class LanguageTrainee:
 
     def loss(self, step: int) -> Tensor:
         self.model.train()
-        return self._loss("train", np.random.default_rng((self.config.seed, step)))[0]
+        losses, _ = self._loss("train", np.random.default_rng((self.config.seed, step)))
+        return losses[0] + self.config.finer_weight * losses[1:].sum()
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Loss per code and share of codes guessed right, on the same 64 examples of each split every time."""
+        """Loss per first code and per finer one, share of first codes guessed right, on the same 64 examples of each split."""
         self.model.eval()
         figures = {}
         for split in ("val", "test"):
             if not self.clips[split]:
                 continue
             parts = [self._loss(split, np.random.default_rng((self.config.seed, 1, i))) for i in range(max(1, 64 // self.config.batch))]
-            loss, right = (float(torch.stack(values).mean()) for values in zip(*parts, strict=True))
-            figures |= {f"{split}_loss": round(loss, 4), f"{split}_accuracy": round(right, 4)}
+            losses, right = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
+            figures |= {f"{split}_loss": round(float(losses[0]), 4), f"{split}_accuracy": round(float(right), 4)}
+            if len(losses) > 1:
+                figures[f"{split}_finer_loss"] = round(float(losses[1:].mean()), 4)
         return figures
 
     def _loss(self, split: str, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Cross-entropy over the answers' rows, and the share of rows that are the likeliest."""
+        """Cross-entropy (levels,) over the answers' rows and finer codes, and the share of rows that are the likeliest."""
         drawn = [self.examples.draw(rng, self.clips[split]) for _ in range(self.config.batch)]
         vocabulary = self.model.vocabulary
-        rows = torch.tensor(vocabulary.rows)
         ids, targets = [], []
         for example, instruction in zip(drawn, self.examples.instructions(drawn), strict=True):
             prompt = vocabulary.prompt(build_prompt(instruction, self.examples.template))
             answer = vocabulary.answer(example.codes)
-            ids.append(torch.tensor([*prompt, *rows[answer[:-1]]]))
-            targets.append(torch.tensor([-1] * (len(prompt) - 1) + answer))
+            ids.append(torch.cat([prompt, ids_of(vocabulary, answer[:-1])]))
+            targets.append(F.pad(torch.tensor(answer), (0, 0, len(prompt) - 1, 0), value=NONE))
         # Padding stands on the right, where causal attention never looks.
         padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device)
-        target = torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=-1).to(self.device)
+        target = torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=NONE).to(self.device)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=dtype_for(self.device) is torch.bfloat16):
             hidden = self.model.hidden(padded)
-        wanted = target >= 0
-        logits = self.model.logits(hidden[wanted].float())
-        return F.cross_entropy(logits, target[wanted]), (logits.argmax(-1) == target[wanted]).float().mean()
+        wanted = target[..., 0] >= 0
+        hidden, target = hidden[wanted].float(), target[wanted]
+        logits = self.model.logits(hidden)
+        right = (logits.argmax(-1) == target[:, 0]).float().mean()
+        losses = [F.cross_entropy(logits, target[:, 0])]
+        inside = target.min(-1).values >= 0  # the end of an answer has no finer codes
+        hidden, target = hidden[inside], target[inside]
+        losses += [F.cross_entropy(self.model.finer_logits(hidden, target[:, :n]), target[:, n]) for n in range(1, target.shape[-1])]
+        return torch.stack(losses), right
 
 
 def run(dataset: Dataset, tokenizer: Path, folder: Path, config: LanguageTraining, device: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from ..data.dataset import Dataset
 from ..models.bundle import Bundle, write_bundle
 from .loop import read_model, saved_step
+from .tokenizer import load_trained
 
 
 def pack(data: Path, tokenizer: Path, language: Path, out: Path, *, name: str, licence: str, attribution: str) -> Bundle:
@@ -34,8 +35,7 @@ def pack(data: Path, tokenizer: Path, language: Path, out: Path, *, name: str, l
             "language": _summary(language),
         },
     }
-    network = {k: v for k, v in read_model(tokenizer / "state.safetensors").items() if k not in ("quantizer.sums", "quantizer.counts")}
-    return write_bundle(out, facts, network, read_model(language / "state.safetensors"))
+    return write_bundle(out, facts, load_trained(tokenizer).state_dict(), read_model(language / "state.safetensors"))
 
 
 def _summary(folder: Path) -> dict[str, Any]:

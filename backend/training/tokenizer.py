@@ -22,7 +22,7 @@ class TokenizerTraining:
 
     The first `continuous_steps` train encoder and decoder alone; then the codebook is laid over their latents, which uses
     far more of it than starting from an untrained encoder. `held_share` of the windows hold one pose still, as pose
-    conditions do.
+    conditions do. Where there are several levels of codes, `all_levels_share` of the windows use all, the others a random number.
     """
 
     network: VQVAEConfig = field(default_factory=VQVAEConfig)
@@ -34,6 +34,7 @@ class TokenizerTraining:
     warmup: int = 1000
     continuous_steps: int = 0
     held_share: float = 0.1
+    all_levels_share: float = 0.6
     evaluate_every: int = 250
     seed: int = 123
 
@@ -47,14 +48,14 @@ class TokenizerTrainee:
         self.model = VQVAE(config.network).to(device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=0.0)
         self.clips = [c for c in dataset.split("train") if c.frames >= config.window]
+        self.mean, self.std = (torch.from_numpy(a).to(device) for a in (dataset.mean, dataset.std))
         if not self.clips:
             raise ValueError(f"No training clip is as long as a window of {config.window} frames.")
         lengths = np.array([c.frames - config.window + 1 for c in self.clips])
         self.odds = lengths / lengths.sum()
 
     def tensors(self) -> dict[str, Tensor]:
-        quantizer = self.model.quantizer
-        return {**self.model.state_dict(), "quantizer.sums": quantizer.sums, "quantizer.counts": quantizer.counts}
+        return {**self.model.state_dict(), **dict(self.model.named_buffers())}
 
     def loss(self, step: int) -> Tensor:
         target = torch.from_numpy(self._windows(step)).to(self.device)
@@ -65,14 +66,19 @@ class TokenizerTrainee:
         else:
             if step == self.config.continuous_steps:
                 self._start_codebook(step)
-            output, commitment, _ = self.model(target)
-        return tokenizer_loss(output, target, commitment, self.config.weights, self.dataset.layout)
+            output, commitment = self.model(target, self._levels(len(target)))
+        return tokenizer_loss(output, target, commitment, self.config.weights, self.dataset.layout, self.mean, self.std)
+
+    def _levels(self, rows: int) -> Tensor:
+        """How many levels of codes each of the windows uses, (rows,), drawn at random."""
+        every = self.config.network.levels
+        some = torch.randint(1, every + 1, (rows,))
+        return torch.where(torch.rand(rows) < self.config.all_levels_share, every, some).to(self.device)
 
     @torch.no_grad()
     def _start_codebook(self, step: int, batches: int = 8) -> None:
         windows = [torch.from_numpy(self._windows(step + i)).to(self.device) for i in range(batches)]
-        latents = torch.cat([self.model.encoder(w.transpose(1, 2)).transpose(1, 2).flatten(0, 1) for w in windows])
-        self.model.quantizer.start(latents)
+        self.model.start_codebooks(torch.cat(windows))
 
     def _windows(self, step: int) -> np.ndarray:
         """Normalised features (batch, window, D)."""
@@ -98,22 +104,39 @@ class TokenizerTrainee:
 
 @torch.inference_mode()
 def reconstruction_errors(model: VQVAE, dataset: Dataset, clips: list[Clip], device: str) -> dict[str, float]:
-    """Mean joint error with root and heading aligned and with the path (mm), rotation error (degrees), codebook use (share)."""
-    aligned, placed, turned, used = [], [], [], set()
+    """Mean joint error with root and heading aligned and with the path (mm), rotation error (degrees), codebook use (share).
+
+    With several levels of codes the use is their mean, and `first_level_mm` the aligned error of the first level alone.
+    """
+    aligned, first, placed, turned = [], [], [], []
+    used: list[set[int]] = [set() for _ in range(model.config.levels)]
     skeleton = dataset.skeleton
+
+    def reconstruct(codes: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        decoded = model.decode(codes)[0].float().cpu().numpy() * dataset.std + dataset.mean
+        joints = features_to_joints(decoded, skeleton)
+        return decoded, joints, _without_root(decoded, joints, skeleton)
+
     for clip in clips:
         frames = clip.frames // model.config.frames_per_code * model.config.frames_per_code
         true = np.array(dataset.of(clip)[:frames])
         codes = model.encode(torch.from_numpy((true - dataset.mean) / dataset.std)[None].to(device))
-        decoded = model.decode(codes)[0].float().cpu().numpy() * dataset.std + dataset.mean
-        used.update(codes.flatten().tolist())
-        a, b = features_to_joints(decoded, skeleton), features_to_joints(true, skeleton)
-        placed.append(np.linalg.norm(a - b, axis=-1).mean())
-        aligned.append(np.linalg.norm(_without_root(decoded, a, skeleton) - _without_root(true, b, skeleton), axis=-1).mean())
+        for level, seen in enumerate(used):
+            seen.update(codes[..., level].flatten().tolist())
+        decoded, joints, body = reconstruct(codes)
+        true_joints = features_to_joints(true, skeleton)
+        true_body = _without_root(true, true_joints, skeleton)
+        placed.append(np.linalg.norm(joints - true_joints, axis=-1).mean())
+        aligned.append(np.linalg.norm(body - true_body, axis=-1).mean())
+        if model.config.levels > 1:
+            first.append(np.linalg.norm(reconstruct(codes[..., :1])[2] - true_body, axis=-1).mean())
         if dataset.facts["rotations"] == "local":
             turned.append(np.degrees(angle_between(features_to_local(decoded, skeleton), features_to_local(true, skeleton))).mean())
     unit = 1000.0 * skeleton.metres_per_unit
-    errors = {"aligned_mm": unit * np.mean(aligned), "path_mm": unit * np.mean(placed), "codebook_use": len(used) / model.config.codes}
+    use = np.mean([len(seen) for seen in used]) / model.config.codes
+    errors = {"aligned_mm": unit * np.mean(aligned), "path_mm": unit * np.mean(placed), "codebook_use": use}
+    if first:
+        errors["first_level_mm"] = unit * np.mean(first)
     if turned:
         errors["rotation_deg"] = np.mean(turned)
     return {name: round(float(value), 4) for name, value in errors.items()}

@@ -8,12 +8,13 @@ import torch
 from backend.language.decoding import Cancelled, Sampling, choose_rows, sample_codes
 from backend.language.model import AdapterConfig, MotionLanguageModel, load_causal
 from backend.language.prompts import Instruction, PoseCode, build_prompt, load_template
+from backend.language.vocabulary import Position, ids_of
 from backend.training.language import TASKS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny import write_base
 
-FORMS = ("items", "digits")
+FORMS = (("items", 1), ("items", 3), ("digits", 1))  # vocabulary, levels
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,8 @@ def base(tmp_path_factory):
 def model(request, base):
     causal, tokenizer = load_causal(base, torch.float32)
     torch.manual_seed(0)
-    made = MotionLanguageModel(causal, tokenizer, AdapterConfig(rank=4, vocabulary=request.param), codes=64)
+    form, levels = request.param
+    made = MotionLanguageModel(causal, tokenizer, AdapterConfig(rank=4, vocabulary=form), 64, levels)
     for parameter in made.parameters():
         if parameter.requires_grad:  # an untrained adapter is zero and would hide mistakes
             parameter.data += 0.1 * torch.randn_like(parameter)
@@ -33,7 +35,7 @@ def model(request, base):
 
 
 def text(pieces) -> str:
-    return "".join(piece if isinstance(piece, str) else f"<{piece}>" for piece in pieces)
+    return "".join(piece if isinstance(piece, str) else f"<{','.join(map(str, piece))}>" for piece in pieces)
 
 
 def test_the_papers_four_tasks_word_for_word():
@@ -51,7 +53,7 @@ def test_the_papers_four_tasks_word_for_word():
         ("key", "key"): " given several key tokens.\n\n### Input:\na man waves<Motion Token><7>,<7></Motion Token>\n\n### Response:",
     }
     for places, ending in expected.items():
-        instruction = Instruction("a man waves", [PoseCode(place, 7, 1.0) for place in places], seconds=4.0)
+        instruction = Instruction("a man waves", [PoseCode(place, (7,), 1.0) for place in places], seconds=4.0)
         assert text(build_prompt(instruction, template)) == opening + ending
 
 
@@ -60,11 +62,11 @@ def test_every_task_has_a_prompt_that_holds_all_its_codes(name):
     seen = set()
     for task in TASKS:
         parts = task.split()
-        poses = [PoseCode(p.removesuffix("s"), 10 + i, 0.5 * i) for i, p in enumerate(parts) if p != "text"]
+        poses = [PoseCode(p.removesuffix("s"), (10 + i,), 0.5 * i) for i, p in enumerate(parts) if p != "text"]
         instruction = Instruction("a man waves" if "text" in parts else "", poses, 3.0)
         assert instruction.task == task
         pieces = build_prompt(instruction, load_template(name))
-        assert sorted(p for p in pieces if isinstance(p, int)) == sorted(p.code for p in poses)
+        assert sorted(p for p in pieces if isinstance(p, tuple)) == sorted(p.codes for p in poses)
         seen.add(text(pieces))
     assert len(seen) == len(TASKS)
 
@@ -76,55 +78,66 @@ def test_a_prompt_can_leave_its_caption_out(name):
 
 
 def test_times_and_lengths_are_told():
-    instruction = Instruction("a man waves", [PoseCode("key", 5, 1.25), PoseCode("last", 6, 3.9), PoseCode("first", 4)], 4.0)
-    assert text(build_prompt(instruction, load_template("timed"))) == "a man waves\n4.0 s, first <4>, 1.2 s <5>, last <6>\nmotion:"
+    instruction = Instruction("a man waves", [PoseCode("key", (5, 7), 1.25), PoseCode("last", (6, 0), 3.9), PoseCode("first", (4, 1))], 4.0)
+    assert text(build_prompt(instruction, load_template("timed"))) == "a man waves\n4.0 s, first <4,1>, 1.2 s <5,7>, last <6,0>\nmotion:"
 
 
 def test_any_legal_walk_spells_codes_and_every_answer_is_legal(model):
     vocabulary, rng = model.vocabulary, random.Random(0)
     for length in (1, 2, 9):
         for _ in range(50):
-            chosen: list[int] = []
+            chosen: list[Position] = []
             while (mask := vocabulary.legal(chosen, length)) is not None:
-                chosen.append(rng.choice(mask.nonzero().flatten().tolist()))
+                chosen.append((rng.choice(mask.nonzero().flatten().tolist()), *(0,) * (vocabulary.levels - 1)))
             codes = vocabulary.codes(chosen)
             assert len(codes) == length
-            assert all(0 <= code < 64 for code in codes)
+            assert all(0 <= code < 64 for position in codes for code in position)
             assert vocabulary.answer(codes)[: len(chosen)] == chosen
 
 
 def test_decoding_gives_exactly_the_length_asked_for(model):
-    prompt = model.vocabulary.prompt(["a man waves", 3, " motion:"])
+    prompt = prompt_of(model, "a man waves")
     for length in (1, 7, 20):
         codes = sample_codes(model, prompt, length, Sampling(seed=1), samples=3)
-        assert codes.shape == (3, length)
+        assert codes.shape == (3, length, model.vocabulary.levels)
         assert codes.max() < 64
 
 
-def test_the_cache_changes_nothing(model):
-    """Greedy decoding with the cache against the whole sequence anew for every token."""
-    prompt = model.vocabulary.prompt(["a man waves", 3, " motion:"])
-    rows, ids = [], list(prompt)
+def prompt_of(model, caption: str) -> torch.Tensor:
+    return model.vocabulary.prompt([caption, (3, 2, 1)[: model.vocabulary.levels], " motion:"])
+
+
+def greedy(model, prompts: list[torch.Tensor], length: int, combine) -> list[Position]:
+    """The likeliest codes, each prompt alone and the whole sequence anew for every token; `combine` makes one score of theirs."""
+    vocabulary, chosen = model.vocabulary, []
     with torch.inference_mode():
-        while (legal := model.vocabulary.legal(rows, 6)) is not None:
-            logits = model.logits(model.hidden(torch.tensor([ids]))[:, -1])
-            rows.append(int(choose_rows(logits, legal[None], Sampling(temperature=0), torch.Generator())))
-            ids.append(model.vocabulary.rows[rows[-1]])
-    greedy = sample_codes(model, prompt, 6, Sampling(temperature=0))
-    assert greedy.tolist() == [model.vocabulary.codes(rows)]
+        while (legal := vocabulary.legal(chosen, length)) is not None:
+            hidden = [model.hidden(torch.cat([p, ids_of(vocabulary, chosen)])[None])[:, -1] for p in prompts]
+            scores = combine([model.logits(h) for h in hidden]).masked_fill(~legal, -torch.inf)
+            picked = scores.argmax(-1, keepdim=True)
+            for _ in range(vocabulary.levels - 1):
+                finer = combine([model.finer_logits(h, picked) for h in hidden]).argmax(-1, keepdim=True)
+                picked = torch.cat([picked, finer], dim=-1)
+            chosen.append(tuple(picked[0].tolist()))
+    return vocabulary.codes(chosen)
+
+
+def test_the_cache_changes_nothing(model):
+    prompt = prompt_of(model, "a man waves")
+    codes = sample_codes(model, prompt, 6, Sampling(temperature=0))
+    assert [tuple(c) for c in codes[0].tolist()] == greedy(model, [prompt], 6, lambda scores: scores[0])
 
 
 def test_guidance_is_the_weighted_difference_of_two_prompts(model):
     """One batch with padding against each prompt alone, every token anew."""
-    asked, unasked = (model.vocabulary.prompt([text, 3, " motion:"]) for text in ("a man waves with the left hand", "so"))
-    rows: list[int] = []
-    with torch.inference_mode():
-        while (legal := model.vocabulary.legal(rows, 6)) is not None:
-            answer = [model.vocabulary.rows[row] for row in rows]
-            a, b = (model.logits(model.hidden(torch.tensor([p + answer]))[:, -1]).log_softmax(-1) for p in (asked, unasked))
-            rows.append(int(choose_rows(b + 3.0 * (a - b), legal[None], Sampling(temperature=0), torch.Generator())))
+    asked, unasked = prompt_of(model, "a man waves with the left hand"), prompt_of(model, "so")
+
+    def combine(scores: list[torch.Tensor]) -> torch.Tensor:
+        a, b = (s.log_softmax(-1) for s in scores)
+        return b + 3.0 * (a - b)
+
     guided = sample_codes(model, asked, 6, Sampling(temperature=0, guidance=3.0), samples=2, without=unasked)
-    assert guided.tolist() == [model.vocabulary.codes(rows)] * 2
+    assert [[tuple(c) for c in codes] for codes in guided.tolist()] == [greedy(model, [asked, unasked], 6, combine)] * 2
 
 
 def test_one_seed_one_answer(model):
@@ -163,7 +176,7 @@ def test_merging_the_adapter_keeps_the_scores(base):
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             parameter.data.normal_(std=0.1)
-    ids = torch.tensor([[5, 6, model.text_size + 3, 7]])
+    ids = torch.tensor([[5, 6, model.text_size + 3, 7]])[..., None]
     with torch.inference_mode():
         before = model.hidden(ids)
         model.merge()

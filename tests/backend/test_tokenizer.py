@@ -38,7 +38,7 @@ def test_published_checkpoints_load_strictly(tmp_path, features):
     torch.save({"net": {name: torch.randn(shape) * 0.02 for name, shape in shapes.items()}}, tmp_path / "net.pth")
     model = read_vqvae(tmp_path / "net.pth")
     assert model.config == VQVAEConfig(features=features)
-    assert model.encode(torch.randn(1, 40, features)).shape == (1, 10)
+    assert model.encode(torch.randn(1, 40, features)).shape == (1, 10, 1)
 
 
 def test_a_file_with_code_in_it_is_refused(tmp_path):
@@ -80,9 +80,35 @@ def test_a_lit_llama_adapter_gives_the_same_attention(tmp_path):
 def test_codes_and_frames_go_four_to_one():
     model = VQVAE(VQVAEConfig(width=16, code_dim=8, codes=32)).eval()
     codes = model.encode(torch.randn(2, 64, 263))
-    assert codes.shape == (2, 16)
+    assert codes.shape == (2, 16, 1)
     assert model.decode(codes).shape == (2, 64, 263)
-    assert model.encode_held(torch.randn(3, 263)).shape == (3,)
+    assert model.encode_held(torch.randn(3, 263)).shape == (3, 1)
+
+
+def test_every_level_of_codes_comes_nearer_to_the_latents():
+    torch.manual_seed(0)
+    model = VQVAE(VQVAEConfig(width=16, code_dim=8, codes=16, levels=3)).eval()
+    features = torch.randn(8, 64, 263)
+    with torch.no_grad():
+        model.start_codebooks(features)
+        latents = model.encoder(features.transpose(1, 2)).transpose(1, 2)
+    codes = model.encode(features)
+    assert codes.shape == (8, 16, 3)
+    entries = torch.stack([q.codebook[c] for q, c in zip(model.quantizers, codes.unbind(-1), strict=True)])
+    left = (latents - entries.cumsum(0)).square().mean(dim=(1, 2, 3))
+    assert left[0] > left[1] > left[2]
+    assert model.decode(codes[..., :1]).shape == features.shape
+
+
+def test_levels_that_a_clip_does_not_use_leave_no_trace_in_it():
+    model = VQVAE(VQVAEConfig(width=16, code_dim=8, codes=16, levels=2)).eval()
+    features = torch.randn(2, 64, 263)
+    with torch.no_grad():
+        model.start_codebooks(features)
+        output, _ = model(features, torch.tensor([1, 2]))
+    codes = model.encode(features)
+    torch.testing.assert_close(output[:1], model.decode(codes[:1, :, :1]))
+    torch.testing.assert_close(output[1:], model.decode(codes[1:]))
 
 
 def test_the_quantizer_takes_the_nearest_entry():
@@ -93,10 +119,11 @@ def test_the_quantizer_takes_the_nearest_entry():
 
 
 def test_gradients_pass_the_quantizer_straight():
-    quantizer = Quantizer(16, 4).train()
-    x = torch.randn(2, 40, 4, requires_grad=True)
-    quantized, _, _ = quantizer(x)
-    quantized.sum().backward()
+    model = VQVAE(VQVAEConfig(width=16, code_dim=8, codes=16, levels=2)).train()
+    model.encoder, model.decoder = torch.nn.Identity(), torch.nn.Identity()  # type: ignore[assignment]
+    x = torch.randn(2, 40, 8, requires_grad=True)
+    output, _ = model(x)
+    output.sum().backward()
     assert x.grad is not None
     torch.testing.assert_close(x.grad, torch.ones_like(x))
 
@@ -104,11 +131,23 @@ def test_gradients_pass_the_quantizer_straight():
 def test_the_codebook_follows_the_latents_and_dead_codes_return():
     torch.manual_seed(0)
     quantizer = Quantizer(32, 4).train()
-    _, commitment, perplexity = quantizer(torch.randn(1, 256, 4))
+    _, commitment = quantizer(torch.randn(1, 256, 4))
     for _ in range(300):  # the latents have moved to where no code is but the nearest few
-        _, commitment, perplexity = quantizer(torch.randn(1, 256, 4) + 20.0)
+        _, commitment = quantizer(torch.randn(1, 256, 4) + 20.0)
     assert commitment < 1.0
-    assert perplexity > 16
+    assert len(quantizer.nearest(torch.randn(256, 4) + 20.0).unique()) > 16
+
+
+PLAIN = torch.zeros(263), torch.ones(263)  # statistics that change nothing
+
+
+def test_a_path_that_drifts_costs_what_it_is_off():
+    straight = torch.zeros(1, 10, 263)
+    drifting = straight.clone()
+    drifting[..., 2] = 0.1  # metres a frame
+    weights = LossWeights(reconstruction=0.0, positions=0.0, root=0.0, path=1.0, speed=0.0)
+    loss = tokenizer_loss(drifting, straight, torch.tensor(0.0), weights, Layout(22), *PLAIN)
+    torch.testing.assert_close(loss, torch.tensor(np.mean(0.1 * np.arange(1, 11)) / 3, dtype=torch.float32))
 
 
 def test_the_papers_loss_is_a_choice_of_weights():
@@ -117,7 +156,7 @@ def test_the_papers_loss_is_a_choice_of_weights():
     paper = LossWeights(root=0.0, path=0.0, speed=0.0)
     expected = torch.nn.functional.smooth_l1_loss(output, target) + 0.02 * 3.0
     expected += 0.5 * torch.nn.functional.smooth_l1_loss(output[..., 4:67], target[..., 4:67])
-    torch.testing.assert_close(tokenizer_loss(output, target, torch.tensor(3.0), paper, layout), expected)
+    torch.testing.assert_close(tokenizer_loss(output, target, torch.tensor(3.0), paper, layout, *PLAIN), expected)
 
 
 def test_a_few_steps_of_training_lower_the_loss():
@@ -127,8 +166,8 @@ def test_a_few_steps_of_training_lower_the_loss():
     target = torch.from_numpy(np.cumsum(np.random.default_rng(0).standard_normal((4, 32, 263)), axis=1).astype(np.float32) * 0.3)
     losses = []
     for _ in range(30):
-        output, commitment, _ = model.train()(target)
-        loss = tokenizer_loss(output, target, commitment, LossWeights(), Layout(22))
+        output, commitment = model.train()(target)
+        loss = tokenizer_loss(output, target, commitment, LossWeights(), Layout(22), *PLAIN)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

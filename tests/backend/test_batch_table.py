@@ -95,7 +95,7 @@ def test_picture_shows_figures_that_get_more_solid_and_stand_on_the_floor():
     picture = draw_clip(joints, 128)
     assert picture.shape == (128, 128, 4)
     alpha = picture[..., 3]
-    assert 0.0 <= picture.min() and picture.max() <= 1.0
+    assert picture.min() >= 0.0 and picture.max() <= 1.0
     assert alpha[:, :20].max() < alpha[:, -20:].max() == pytest.approx(1.0)
     rows = np.flatnonzero(alpha.max(axis=1))
     assert rows[0] < 10 and 0.75 * 128 < rows[-1] < 128

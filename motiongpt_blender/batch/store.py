@@ -1,0 +1,115 @@
+"""What a batch has to make and has made, kept on disk as it goes, so that after a crash nothing is made twice."""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import shutil
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...backend.files import write_whole
+from ...backend.protocol import messages
+from ...backend.protocol.errors import Code, MotionGPTError
+from ...backend.protocol.wire import pack, unpack
+
+_PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A clip for a character, and the action that it becomes."""
+
+    name: str
+    character: str
+    tags: tuple[str, ...]
+    request: messages.Generate
+
+    @property
+    def key(self) -> str:
+        """Equal for tasks that one clip serves."""
+        return hashlib.sha256(json.dumps(pack(self.request), sort_keys=True).encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A batch: its tasks, the .blend that they are for (empty if not saved yet), and how they are laid out."""
+
+    blend: str
+    tasks: tuple[Task, ...]
+    layout: str
+    frame: int
+    travel_on: bool
+    assets: bool
+    previews: bool
+
+
+class Store:
+    """A folder with the plan of a batch and the clips made for it so far."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.folder, self.plan = folder, plan
+
+    @classmethod
+    def create(cls, root: Path, plan: Plan) -> "Store":
+        """A new store in the folder `root`, in place of those that the same file had; MotionGPTError if it cannot be written."""
+        for old in _stores(root, plan.blend):
+            old.remove()
+        folder = root / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**9:09}"
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise MotionGPTError(
+                Code.INTERNAL_ERROR, f"The folder {folder} cannot be made: {error.strerror}.", "Make room, or allow writing there."
+            ) from error
+        write_whole(folder / _PLAN, json.dumps(pack(plan), indent=1).encode())
+        return cls(folder, plan)
+
+    @classmethod
+    def latest(cls, root: Path, blend: str) -> "Store | None":
+        """The store of the last batch of the file `blend`, if there is one."""
+        return max(_stores(root, blend), key=lambda store: store.folder.name, default=None)
+
+    def has(self, task: Task) -> bool:
+        return self._clip(task).is_file()
+
+    def missing(self) -> list[Task]:
+        """The tasks whose clips are still to be made, one for each clip."""
+        return list({task.key: task for task in reversed(self.plan.tasks) if not self.has(task)}.values())[::-1]
+
+    def save(self, task: Task, clip: messages.MadeClip) -> None:
+        """Keep the clip of a task; MotionGPTError if it cannot be written."""
+        file = io.BytesIO()
+        np.savez_compressed(file, **dataclasses.asdict(clip))
+        write_whole(self._clip(task), file.getvalue())
+
+    def load(self, task: Task) -> messages.MadeClip:
+        """The clip kept for a task; MotionGPTError if there is none that can be read."""
+        try:
+            with np.load(self._clip(task), allow_pickle=False) as file:
+                fields = {f.name: file[f.name] for f in dataclasses.fields(messages.MadeClip)}
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            with contextlib.suppress(OSError):
+                self._clip(task).unlink(missing_ok=True)
+            raise MotionGPTError(Code.INTERNAL_ERROR, "The clip that was kept cannot be read.", "Resume the batch.") from error
+        return messages.MadeClip(**{name: value if value.ndim else value.item() for name, value in fields.items()})
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _clip(self, task: Task) -> Path:
+        return self.folder / f"{task.key}.npz"
+
+
+def _stores(root: Path, blend: str) -> list[Store]:
+    """Those in `root` of the file `blend`; folders that hold no plan that can be read are nobody's."""
+    found = []
+    for path in root.glob(f"*/{_PLAN}"):
+        with contextlib.suppress(OSError, ValueError, MotionGPTError):
+            found.append(Store(path.parent, unpack(Plan, json.loads(path.read_text(encoding="utf-8")))))
+    return [store for store in found if store.plan.blend == blend]

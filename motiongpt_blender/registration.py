@@ -5,7 +5,7 @@ import atexit
 import bpy
 
 from . import jobs, preferences, properties
-from .operators import backend, generate, rig
+from .operators import backend, export, generate, rig
 from .panels import sidebar
 
 CLASSES: tuple[type, ...] = (
@@ -16,6 +16,8 @@ CLASSES: tuple[type, ...] = (
     backend.MOTIONGPT_OT_backend_start,
     backend.MOTIONGPT_OT_backend_stop,
     rig.MOTIONGPT_OT_add_smpl_rig,
+    export.MOTIONGPT_OT_export_bvh,
+    export.MOTIONGPT_OT_export_amass,
     sidebar.MOTIONGPT_PT_main,
 )
 
@@ -25,6 +27,7 @@ def register() -> None:
         bpy.utils.register_class(cls)
     properties.add_to_scene()
     bpy.types.VIEW3D_MT_armature_add.append(rig.draw_in_add_menu)
+    bpy.types.TOPBAR_MT_file_export.append(export.draw_in_export_menu)
     bpy.app.handlers.load_pre.append(_before_load)
     if hasattr(bpy.app.handlers, "exit_pre"):  # since Blender 5.2
         bpy.app.handlers.exit_pre.append(_before_exit)
@@ -37,6 +40,7 @@ def unregister() -> None:
     bpy.app.handlers.load_pre.remove(_before_load)
     if hasattr(bpy.app.handlers, "exit_pre"):
         bpy.app.handlers.exit_pre.remove(_before_exit)
+    bpy.types.TOPBAR_MT_file_export.remove(export.draw_in_export_menu)
     bpy.types.VIEW3D_MT_armature_add.remove(rig.draw_in_add_menu)
     properties.remove_from_scene()
     for cls in reversed(CLASSES):

@@ -1,0 +1,76 @@
+"""A character's motion as canonical arrays and as files that other programs read."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import bpy
+import numpy as np
+
+from ..backend.files import write_whole
+from ..backend.motion import rotations
+from ..backend.motion.amass import to_amass
+from ..backend.motion.bvh import to_bvh
+from ..backend.protocol import messages
+from ..backend.protocol.errors import Code, MotionGPTError
+from .rigs.rig import Rig, read_pose, read_rig
+
+FORMATS: dict[str, Callable[[np.ndarray, np.ndarray, float], bytes]] = {
+    ".bvh": lambda local, root, fps: to_bvh(local, root, fps).encode("ascii"),
+    ".npz": to_amass,
+}
+
+
+def export_character(context: bpy.types.Context, armature: bpy.types.Object, frames: Literal["ACTION", "SCENE"], path: Path) -> None:
+    """Write what the armature does in the frames of its action or of the scene, whatever moves it.
+
+    MotionGPTError if it plays no action, lacks bones, or the file cannot be written.
+    """
+    scene = context.scene
+    start, end = (scene.frame_start, scene.frame_end) if frames == "SCENE" else _action_range(armature)
+    local, root = read_motion(context, armature, range(start, end + 1))
+    write_whole(path, FORMATS[path.suffix.lower()](local, root, scene.render.fps / scene.render.fps_base))
+
+
+def export_reply(reply: messages.GenerateReply | None, path: Path) -> None:
+    """Write the clip made last as the model made it; MotionGPTError if there is none."""
+    if reply is None:
+        raise MotionGPTError(Code.INVALID_PARAMS, "No clip has been made yet.", "Generate one, or export what the character does.")
+    clip = reply.clips[0]
+    write_whole(path, FORMATS[path.suffix.lower()](clip.rotations, clip.root_translation, reply.fps))
+
+
+def read_motion(context: bpy.types.Context, armature: bpy.types.Object, frames: range) -> tuple[np.ndarray, np.ndarray]:
+    """Canonical rotations `(T, 22, 4)` and root translations `(T, 3)`, in the place where the armature is at the first frame."""
+    rig, scene = read_rig(armature), context.scene
+    current, subframe = scene.frame_current, scene.frame_subframe
+    poses, places = [], []
+    try:
+        for frame in frames:
+            scene.frame_set(frame)
+            depsgraph = context.evaluated_depsgraph_get()
+            poses.append(read_pose(rig, armature, depsgraph))
+            places.append(np.array(armature.evaluated_get(depsgraph).matrix_world))
+    finally:
+        scene.frame_set(current, subframe=subframe)
+    local, root = (np.array(part) for part in zip(*poses, strict=True))
+    return _carried(rig, local, root, np.linalg.inv(places[0]) @ np.array(places))
+
+
+def _action_range(armature: bpy.types.Object) -> tuple[int, int]:
+    action = armature.animation_data.action if armature.animation_data else None
+    if action is None:
+        raise MotionGPTError(Code.INVALID_PARAMS, f"{armature.name} plays no action.", "Give it one, or export the frames of the scene.")
+    return math.floor(action.frame_range[0]), math.ceil(action.frame_range[1])
+
+
+def _carried(rig: Rig, local: np.ndarray, root: np.ndarray, carry: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The motion of a rig that is itself moved by `carry (T, 4, 4)` in its own space."""
+    turn = rotations.from_matrix(carry[:, :3, :3])
+    turn = rotations.multiply(rotations.multiply(rig.to_canonical, turn), rotations.inverse(rig.to_canonical))
+    local = local.copy()
+    local[:, 0] = rotations.multiply(turn, local[:, 0])
+    place = rotations.rotate(rotations.inverse(rig.to_canonical), root) * rig.scale + rig.floor
+    place = np.einsum("tij,tj->ti", carry[:, :3, :3], place) + carry[:, :3, 3]
+    return rotations.continuous(local), rotations.rotate(rig.to_canonical, place - rig.floor) / rig.scale

@@ -1,70 +1,59 @@
-"""Which bone of an armature is which joint: humanoid maps are data, one file each in `maps/`."""
+"""Which bone of an armature object is which joint. Maps are data: one file each in `maps/` and in the animator's own folder."""
 
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import bpy
+import numpy as np
 
-from ...backend.motion.skeleton import SMPL
-from ...backend.protocol.errors import Code, MotionGPTError
-from .controls import Controls, read_controls
+from ...backend.protocol.errors import MotionGPTError
+from .bones import Bones
+from .detection import Mapping, RigMap, detect, load_map
+
+__all__ = ["Mapping", "find_mapping"]
 
 _FOLDER = Path(__file__).parent / "maps"
+_KEPT = 64  # armatures whose mapping is remembered
+
+_known: dict[tuple[tuple[str, ...], bytes], Mapping | MotionGPTError] = {}
 
 
-@dataclass(frozen=True)
-class Mapping:
-    """The bones of an armature that are joints: `bones` from joint to bone name, read and (without `controls`) written.
+def find_mapping(armature: bpy.types.Object) -> Mapping:
+    """Which bones of the armature object are joints; MotionGPTError names what is missing."""
+    key = _look(armature)
+    if key not in _known:
+        if len(_known) >= _KEPT:
+            _known.clear()
+        try:
+            _known[key] = detect(armature.name, read_bones(armature), rig_maps())
+        except MotionGPTError as error:
+            _known[key] = error
+    known = _known[key]
+    if isinstance(known, MotionGPTError):
+        raise known.with_traceback(None)
+    return known
 
-    `kind` is the map's name, `confidence` 0 to 1. Spine joints (but one), neck, collars and feet may be missing. `controls` are
-    the bones that are written in place of `bones` on rigs that have such.
-    """
 
-    kind: str
-    confidence: float
-    bones: dict[str, str]
-    controls: Controls | None
-
-
-@dataclass(frozen=True)
-class RigMap:
-    """One kind of rig: the bone of each joint by name, whatever the case, where any of `prefixes` may stand before all names."""
-
-    name: str
-    prefixes: tuple[str, ...]
-    bones: dict[str, str]
-    controls: Controls | None
+def read_bones(armature: bpy.types.Object) -> Bones:
+    """The armature's bones at rest."""
+    bones = armature.data.bones
+    index = {name: i for i, name in enumerate(bones.keys())}
+    parents = tuple(index[bone.parent.name] if bone.parent else -1 for bone in bones)
+    return Bones(tuple(index), parents, _places(armature, "head_local"), _places(armature, "tail_local"))
 
 
 @lru_cache
 def rig_maps() -> tuple[RigMap, ...]:
     """All maps there are, by file name."""
-    fields = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(_FOLDER.glob("*.json"))]
-    return tuple(
-        RigMap(f["name"], tuple(f["prefixes"]), f["bones"], read_controls(f["controls"]) if "controls" in f else None) for f in fields
-    )
+    return tuple(load_map(path) for path in sorted(_FOLDER.glob("*.json")))
 
 
-def find_mapping(armature: bpy.types.Object) -> Mapping:
-    """Which bones of the armature object are joints; MotionGPTError names what is missing."""
-    return _by_name(armature.name, armature.data.bones.keys())
+def _look(armature: bpy.types.Object) -> tuple[tuple[str, ...], bytes]:
+    """What tells quickly whether an armature is still as it was: the names of its bones, from the top down, and their places."""
+    return tuple(armature.data.bones.keys()), _places(armature, "head_local").tobytes()
 
 
-def _by_name(armature: str, bones: Iterable[str]) -> Mapping:
-    actual = {name.lower(): name for name in bones}
-    closest = [*SMPL.joints]
-    for rig_map in rig_maps():
-        for prefix in rig_map.prefixes:
-            wanted = {joint: (prefix + name).lower() for joint, name in rig_map.bones.items()}
-            missing = [prefix + rig_map.bones[joint] for joint, name in wanted.items() if name not in actual]
-            if not missing:
-                return Mapping(rig_map.name, 1.0, {joint: actual[name] for joint, name in wanted.items()}, rig_map.controls)
-            closest = min(closest, missing, key=len)
-    raise MotionGPTError(
-        Code.INVALID_PARAMS,
-        f"{armature} lacks the bones {', '.join(closest)}.",
-        "Rename its bones to the SMPL names, or use the character of Add > Armature > SMPL Character.",
-    )
+def _places(armature: bpy.types.Object, end: str) -> np.ndarray:
+    places = np.empty(3 * len(armature.data.bones), dtype=np.float32)
+    armature.data.bones.foreach_get(end, places)
+    return places.reshape(-1, 3).astype(np.float64)

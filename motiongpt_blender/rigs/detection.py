@@ -1,0 +1,174 @@
+"""Which bone is which joint: by the bones' names where they are known, else by how the bones hang together.
+
+A kind of rig is a map, a JSON file with its name and for each joint the name of its bone, or a list of the names that it has
+in different versions, the likeliest first. Case, separators, how a name says left or right, and a prefix that all names
+share do not matter.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ...backend.motion.skeleton import SMPL
+from ...backend.protocol.errors import Code, MotionGPTError
+from .bones import REQUIRED, Bones, is_complete, spread_spine
+from .controls import Controls, read_controls
+from .structure import find_by_structure
+
+BY_STRUCTURE = "By Structure"
+_SURE = 0.8  # from this confidence on, names alone decide
+_WORDS = re.compile(r"[左右]|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z左右]+")
+_SIDES = {"l": "left", "left": "left", "左": "left", "r": "right", "right": "right", "右": "right"}
+
+Key = tuple[str, str]  # side ("" for neither) and the rest of the name
+
+
+@dataclass(frozen=True)
+class RigMap:
+    """One kind of rig: the names that the bone of each joint may have, and the controls where there are such."""
+
+    name: str
+    bones: dict[str, tuple[str, ...]]
+    controls: Controls | None = None
+
+    @cached_property
+    def keys(self) -> dict[str, tuple[Key, ...]]:
+        return {joint: tuple(map(canonical, names)) for joint, names in self.bones.items()}
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """The bones of an armature that are joints: `bones` from joint to bone name, read and (without `controls`) written.
+
+    `kind` is the map's name, `confidence` 0 to 1. Spine joints (but one), neck, collars and feet may be missing. `controls` are
+    the bones that are written in place of `bones` on rigs that have such.
+    """
+
+    kind: str
+    confidence: float
+    bones: dict[str, str]
+    controls: Controls | None = None
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A map under one prefix, and the bones that it finds."""
+
+    rig_map: RigMap
+    prefix: str
+    found: dict[str, int]
+    parents: tuple[int, ...]
+
+    @property
+    def rank(self) -> tuple[float, int, int]:
+        """Better candidates rank higher: by confidence, then by how much of the names the map explains, then by closeness."""
+        above = {joint: self._above(joint) for joint in self.found}
+        direct = sum(bone is None or self.parents[self.found[joint]] == bone for joint, bone in above.items())
+        return self.confidence, -len(self.prefix), direct
+
+    @property
+    def confidence(self) -> float:
+        """The share of joints whose bone was found, and found below the bone of the joint above (controls move theirs by constraints)."""
+        return sum(self._hangs(joint) for joint in self.found) / len(SMPL)
+
+    def mapping(self, bones: Bones) -> Mapping:
+        return Mapping(self.rig_map.name, self.confidence, _named(bones, spread_spine(self.found)), self.rig_map.controls)
+
+    def _hangs(self, joint: str) -> bool:
+        above = self._above(joint)
+        bone = self.found[joint]
+        while above is not None and bone >= 0 and bone != above:
+            bone = self.parents[bone]
+        return self.rig_map.controls is not None or bone >= 0
+
+    def _above(self, joint: str) -> int | None:
+        """The bone of the nearest joint above that has one."""
+        parent = SMPL.parents[SMPL.index(joint)]
+        while parent >= 0 and SMPL.joints[parent] not in self.found:
+            parent = SMPL.parents[parent]
+        return None if parent < 0 else self.found[SMPL.joints[parent]]
+
+
+def canonical(name: str) -> Key:
+    """What is left of a bone's name when spelling does not matter."""
+    side, rest = "", []
+    for word in map(str.casefold, _WORDS.findall(name)):
+        if not side and word in _SIDES:
+            side = _SIDES[word]
+        else:
+            rest.append(word)
+    return side, "".join(rest)
+
+
+def load_map(path: Path) -> RigMap:
+    """The map in a file; MotionGPTError if it holds none."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        bones = {joint: (names,) if isinstance(names, str) else tuple(names) for joint, names in fields["bones"].items()}
+        if unknown := bones.keys() - set(SMPL.joints):
+            raise ValueError(f"there is no joint {', '.join(sorted(unknown))}")
+        return RigMap(str(fields["name"]), bones, read_controls(fields["controls"]) if "controls" in fields else None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"{path} is not a map of bones: {error}."
+        raise MotionGPTError(Code.INVALID_PARAMS, message, "Choose another, or remove the file.") from error
+
+
+def detect(armature: str, bones: Bones, maps: Iterable[RigMap]) -> Mapping:
+    """The best mapping for the bones of the object called `armature`; MotionGPTError names what is missing."""
+    candidates = list(_candidates(bones, maps))
+    best = _best(candidates)
+    if best is None or best.confidence < _SURE:
+        structure = find_by_structure(bones)
+        if structure and (best is None or structure[1] > best.confidence):
+            return Mapping(BY_STRUCTURE, structure[1], _named(bones, structure[0]))
+    if best is None:
+        raise _missing(armature, candidates)
+    return best.mapping(bones)
+
+
+def apply_map(armature: str, bones: Bones, rig_map: RigMap) -> Mapping:
+    """The mapping that one map gives; MotionGPTError names what is missing."""
+    candidates = list(_candidates(bones, [rig_map]))
+    best = _best(candidates)
+    if best is None:
+        raise _missing(armature, candidates)
+    return best.mapping(bones)
+
+
+def _best(candidates: list[_Candidate]) -> _Candidate | None:
+    return max((c for c in candidates if is_complete(c.found)), key=lambda c: c.rank, default=None)
+
+
+def _candidates(bones: Bones, maps: Iterable[RigMap]) -> Iterator[_Candidate]:
+    """Every map under every prefix that the bone of its pelvis has here."""
+    index: dict[Key, int] = {}
+    for bone, name in enumerate(bones.names):
+        index.setdefault(canonical(name), bone)
+    middle = [word for side, word in index if not side]
+    for rig_map in maps:
+        ends = [word for _, word in rig_map.keys.get("pelvis", ())]
+        for prefix in sorted({word.removesuffix(end) for end in ends for word in middle if word.endswith(end)}):
+            found = {}
+            for joint, keys in rig_map.keys.items():
+                bone = next((index[side, prefix + word] for side, word in keys if (side, prefix + word) in index), None)
+                if bone is not None:
+                    found[joint] = bone
+            yield _Candidate(rig_map, prefix, found, bones.parents)
+
+
+def _named(bones: Bones, joints: dict[str, int]) -> dict[str, str]:
+    return {joint: bones.names[joints[joint]] for joint in SMPL.joints if joint in joints}
+
+
+def _missing(armature: str, candidates: list[_Candidate]) -> MotionGPTError:
+    remedy = "Rename its bones, or choose the bone of each joint under Character."
+    closest = max(candidates, key=lambda c: sum(joint in c.found for joint in REQUIRED), default=None)
+    if closest is None or len(closest.found) < len(REQUIRED) / 2:
+        message = f"{armature} has the bones of no humanoid that is known, and is not built like one."
+        return MotionGPTError(Code.INVALID_PARAMS, message, remedy)
+    names = [closest.rig_map.bones[joint][0] for joint in REQUIRED if joint not in closest.found and joint in closest.rig_map.bones]
+    lacks = f"the bones {', '.join(names)}" if names else "a spine"
+    return MotionGPTError(Code.INVALID_PARAMS, f"{armature} lacks {lacks}.", remedy)

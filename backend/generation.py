@@ -67,7 +67,7 @@ class Generator:
         causal, text_tokenizer = load_causal(find_base(opened.base, on_progress), dtype_for(place))
         model = MotionLanguageModel(causal, text_tokenizer, opened.adapter, opened.network.codes, opened.network.levels)
         say("Loading the adapter", 2, 4)
-        opened.load_adapter_into(model)
+        model.load_adapter(opened.adapter_tensors())
         model.merge()
         say("Loading the motion tokenizer", 3, 4)
         generator = cls(opened, model.to(place).eval(), opened.tokenizer().to(place), place)

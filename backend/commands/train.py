@@ -4,7 +4,10 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..models.bundle import Bundle
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -16,6 +19,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         parser.add_argument("--data", type=Path, required=True, help="a folder made by `motiongpt data build`")
         parser.add_argument("--out", type=Path, required=True, help="the folder of this training; an unfinished one is gone on with")
         parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+        parser.add_argument("--begin", type=Path, metavar="BUNDLE", help="the folder of a bundle whose weights a new training starts from")
+        parser.add_argument("--minutes", type=float, help="stop after so many; the same command goes on")
         parser.add_argument(
             "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, for example steps=2000 or network.width=256"
         )
@@ -32,7 +37,7 @@ def _tokenizer(args: argparse.Namespace) -> int:
 
     dataset = Dataset(args.data)
     config = _with(tokenizer.TokenizerTraining(network=tokenizer.VQVAEConfig(features=dataset.layout.size)), args.set)
-    tokenizer.run(dataset, args.out, config, choose(args.device))
+    tokenizer.run(dataset, args.out, config, choose(args.device), _begin(args), args.minutes)
     return 0
 
 
@@ -41,8 +46,15 @@ def _language(args: argparse.Namespace) -> int:
     from ..models.devices import choose
     from ..training import language
 
-    language.run(Dataset(args.data), args.tokenizer, args.out, _with(language.LanguageTraining(), args.set), choose(args.device))
+    config = _with(language.LanguageTraining(), args.set)
+    language.run(Dataset(args.data), args.tokenizer, args.out, config, choose(args.device), _begin(args), args.minutes)
     return 0
+
+
+def _begin(args: argparse.Namespace) -> "Bundle | None":
+    from ..models.bundle import open_bundle
+
+    return open_bundle(args.begin) if args.begin else None
 
 
 def _with(config: Any, settings: list[str]) -> Any:

@@ -1,7 +1,7 @@
 """A built data set: `features.npy (N, D)` with all clips one after another, `clips.jsonl` their index, `dataset.json` the rest."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ..motion.features import Layout
 from ..motion.skeleton import Skeleton, load_skeleton
+from .describe import describe
 from .sources import Caption, Source, read_folder
 
 
@@ -55,7 +56,10 @@ class Dataset:
 
 
 def build(folders: Iterable[Path], out: Path) -> Dataset:
-    """Read source folders and write a data set to `out`. ValueError if their skeletons or feature forms differ."""
+    """Read source folders and write a data set to `out`. ValueError if their skeletons or feature forms differ.
+
+    Training clips get computed captions beside those they come with.
+    """
     sources: list[Source] = []
     for folder in folders:
         sources.extend(tqdm(read_folder(folder), desc=f"read {folder.name}", unit="clip"))
@@ -71,9 +75,11 @@ def build(folders: Iterable[Path], out: Path) -> Dataset:
     out.mkdir(parents=True, exist_ok=True)
     np.save(out / "features.npy", features)
     starts = np.cumsum([0] + [len(s.features) for s in sources]).tolist()
+    rng = np.random.default_rng(0)
     with (out / "clips.jsonl").open("w", encoding="utf-8", newline="\n") as index:
         for start, source in zip(starts, sources, strict=False):
-            clip = Clip(source.id, source.split, start, len(source.features), source.captions)
+            described = _describe(source, rng) if source.split == "train" else ()
+            clip = Clip(source.id, source.split, start, len(source.features), (*source.captions, *described))
             index.write(json.dumps(asdict(clip), ensure_ascii=False) + "\n")
     facts = {
         "skeleton": skeleton,
@@ -86,6 +92,14 @@ def build(folders: Iterable[Path], out: Path) -> Dataset:
     }
     (out / "dataset.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return Dataset(out)
+
+
+def _describe(source: Source, rng: np.random.Generator) -> Iterator[Caption]:
+    skeleton = load_skeleton(source.skeleton)
+    if skeleton.offsets is None:  # heights are told against the T-pose
+        return
+    for found in describe(source.features, skeleton, rng):
+        yield Caption(found.text, found.begin / skeleton.fps, found.end / skeleton.fps, found.action)
 
 
 def _statistics(features: np.ndarray, skeleton: str) -> tuple[np.ndarray, np.ndarray]:

@@ -23,6 +23,9 @@ from .vocabulary import CodeDigits, CodeItems, Vocabulary
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
 
 
+_LORA = "base_model."  # what peft puts before the names of the adapter's tensors
+
+
 @dataclass(frozen=True)
 class AdapterConfig:
     """LoRA (Hu et al. 2021) and the form of the vocabulary: `items` or `digits`. The paper: rank 64, alpha 16, q and v, digits."""
@@ -152,6 +155,11 @@ class MotionLanguageModel(nn.Module):
         if self.finer is not None:
             self.finer.load_state_dict({name: tensors.pop(f"finer.{name}") for name in self.finer.state_dict()})
         set_peft_model_state_dict(self.adapted, tensors)
+
+    def start_from(self, tensors: dict[str, Tensor], rows: bool) -> None:
+        """Begin training with an adapter as `load_adapter` takes it; without `rows` the motion rows stay as they are."""
+        own = self.adapter_tensors()
+        self.load_adapter({name: tensors[name] if rows or name.startswith(_LORA) else own[name] for name in own})
 
     def merge(self) -> None:
         """Fold the adapter into the base for decoding; training is over then."""

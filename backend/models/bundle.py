@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..language.model import AdapterConfig, MotionLanguageModel
+from ..language.model import AdapterConfig
 from ..motion.skeleton import Skeleton, load_skeleton
 from ..protocol.errors import Code, MotionGPTError
 from ..tokenizer.vqvae import VQVAE, VQVAEConfig
@@ -60,8 +60,9 @@ class Bundle:
         model.load_state_dict({name: value.float() for name, value in load_file(self.folder / _TOKENIZER).items()})
         return model.eval().requires_grad_(False)
 
-    def load_adapter_into(self, model: MotionLanguageModel) -> None:
-        model.load_adapter({name: value.float() for name, value in load_file(self.folder / _ADAPTER).items()})
+    def adapter_tensors(self) -> dict[str, Tensor]:
+        """What training of the language model made, in float32."""
+        return {name: value.float() for name, value in load_file(self.folder / _ADAPTER).items()}
 
 
 def open_bundle(folder: Path | None = None) -> Bundle:

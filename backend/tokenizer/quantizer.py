@@ -48,7 +48,11 @@ class Quantizer(nn.Module):
             used = torch.bincount(codes, minlength=len(self.codebook)).float()[:, None]
             mean = torch.zeros_like(self.codebook).index_add_(0, codes, flat) / used.clamp(min=1)
             self.codebook.copy_(torch.where(used > 0, mean, _draw(flat, len(self.codebook))))
-        self.counts.fill_(len(flat) / len(self.codebook))
+        self.go_on(len(flat))
+
+    def go_on(self, batch: int) -> None:
+        """Count every code as used equally often by `batch` latents: where averaging begins for the codebook as it is."""
+        self.counts.fill_(batch / len(self.codebook))
         self.sums.copy_(self.codebook * self.counts[:, None])
 
     def _follow(self, flat: Tensor, codes: Tensor, used: Tensor) -> None:

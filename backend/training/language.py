@@ -11,19 +11,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.dataset import Clip, Dataset
+from ..data.sources import Caption
 from ..language.model import AdapterConfig, MotionLanguageModel, load_causal
 from ..language.prompts import Instruction, PoseCode, build_prompt, load_template
 from ..language.vocabulary import NONE, Position, ids_of
 from ..models.base import SMOLLM2, BaseModel, find_base
+from ..models.bundle import Bundle
 from ..models.devices import dtype_for
 from ..motion.features import hold
 from ..tokenizer.vqvae import VQVAE
 from .loop import train
 from .tokenizer import load_trained
 
-# How often each task is drawn. Where the clip has no caption, the text is left out.
+# How often each task is drawn. The last has neither text nor poses: what guidance moves away from.
 TASKS = {
-    "text": 0.35,
+    "text": 0.3,
     "text first": 0.2,
     "text last": 0.1,
     "text first last": 0.1,
@@ -31,12 +33,18 @@ TASKS = {
     "first": 0.05,
     "first last": 0.05,
     "keys": 0.05,
+    "": 0.05,
 }
 
 
 @dataclass(frozen=True)
 class LanguageTraining:
-    """All settings of a run. `crop_share` of the clips are cut to a shorter length; `timed_share` of the prompts state it."""
+    """All settings of a run.
+
+    `described_share` of the examples are actions found in the motion, all kinds drawn as often as the power `evenness` of their
+    number makes them (0: equally often). `crop_share` of the other clips are cut to a shorter length; `timed_share` of the
+    prompts state it.
+    """
 
     base: BaseModel = SMOLLM2
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
@@ -48,6 +56,8 @@ class LanguageTraining:
     weight_decay: float = 0.01
     shortest: int = 8
     longest: int = 49
+    described_share: float = 0.5
+    evenness: float = 0.4
     crop_share: float = 0.3
     timed_share: float = 0.9
     most_keys: int = 3
@@ -66,6 +76,29 @@ class Example:
     codes: tuple[Position, ...]
 
 
+class Scenes:
+    """The clips of a split, with their captions: those that came with them, and the actions found in them by kind."""
+
+    def __init__(self, clips: Sequence[Clip], evenness: float) -> None:
+        self.clips = [clip for clip in clips if any(not c.action for c in clip.captions)]
+        self.actions: dict[str, list[tuple[Clip, Caption]]] = {}
+        for clip in clips:
+            for caption in clip.captions:
+                if caption.action:
+                    self.actions.setdefault(caption.action, []).append((clip, caption))
+        odds = np.array([len(found) for found in self.actions.values()], dtype=float) ** evenness
+        self.odds = odds / odds.sum()
+
+    def draw(self, rng: np.random.Generator, described_share: float) -> tuple[Clip, Caption]:
+        """A clip and one of its captions."""
+        if self.actions and rng.random() < described_share:
+            found = self.actions[str(rng.choice(list(self.actions), p=self.odds))]
+            return found[int(rng.integers(len(found)))]
+        clip = self.clips[int(rng.integers(len(self.clips)))]
+        captions = [c for c in clip.captions if not c.action]
+        return clip, captions[int(rng.integers(len(captions)))]
+
+
 class Examples:
     """Instructions and answers drawn from clips; codes are made when they are first needed and kept."""
 
@@ -74,17 +107,14 @@ class Examples:
         self.template = load_template(config.template)
         self._codes: dict[tuple[int, int], list[Position]] = {}
 
-    def draw(self, rng: np.random.Generator, clips: Sequence[Clip]) -> Example:
+    def draw(self, rng: np.random.Generator, scenes: Scenes) -> Example:
         """One example. The clip, its caption, where it is cut and which poses are given are all random."""
         config, per_code, fps = self.config, self.tokenizer.config.frames_per_code, self.dataset.skeleton.fps
-        clip = clips[int(rng.integers(len(clips)))]
-        caption = clip.captions[int(rng.integers(len(clip.captions)))]
-        begin, end = (int(caption.start * fps), int(caption.end * fps)) if caption.end > caption.start else (0, clip.frames)
-        end = min(end, clip.frames)
-        begin += int(rng.integers(per_code)) if end - begin > (config.shortest + 1) * per_code else 0
+        clip, caption = scenes.draw(rng, config.described_share)
+        begin, end = self._part(rng, clip, caption)
         codes = self._encode(clip.start + begin, clip.start + end)
         length = min(len(codes), config.longest)
-        if length > config.shortest and rng.random() < config.crop_share:
+        if not caption.action and length > config.shortest and rng.random() < config.crop_share:
             length = int(rng.integers(config.shortest, length + 1))
         cut = int(rng.integers(len(codes) - length + 1))
         row, frames = clip.start + begin + cut * per_code, length * per_code
@@ -97,6 +127,17 @@ class Examples:
             poses=tuple((part.removesuffix("s"), at / fps, row + at) for part in task for at in frames_of[part]),
             codes=tuple(codes[cut : cut + length]),
         )
+
+    def _part(self, rng: np.random.Generator, clip: Clip, caption: Caption) -> tuple[int, int]:
+        """From which to which frame of the clip the caption is shown: at least as long as the shortest answer where there is room."""
+        fps, per_code = self.dataset.skeleton.fps, self.tokenizer.config.frames_per_code
+        if caption.end <= caption.start:
+            slack = clip.frames > (self.config.shortest + 1) * per_code
+            return (int(rng.integers(per_code)) if slack else 0), clip.frames
+        begin, end = round(caption.start * fps), min(round(caption.end * fps), clip.frames)
+        missing = max(0, self.config.shortest * per_code - (end - begin))
+        begin = max(0, min(begin - int(rng.integers(missing + per_code)), clip.frames - self.config.shortest * per_code))
+        return begin, min(clip.frames, max(end, begin + self.config.shortest * per_code) + int(rng.integers(per_code)))
 
     def instructions(self, examples: Sequence[Example]) -> list[Instruction]:
         """The examples' instructions, all their poses encoded in one pass."""
@@ -125,16 +166,21 @@ class Examples:
 class LanguageTrainee:
     """The adapted model, its optimizer, and batches drawn by the number of the step."""
 
-    def __init__(self, dataset: Dataset, tokenizer: VQVAE, config: LanguageTraining, device: str) -> None:
+    def __init__(self, dataset: Dataset, tokenizer: VQVAE, config: LanguageTraining, device: str, begin: Bundle | None = None) -> None:
+        """With `begin` training starts from the adapter of that bundle, and from its motion rows if its tokenizer is of the same kind."""
         torch.manual_seed(config.seed)
         self.config, self.device = config, device
         self.examples = Examples(dataset, tokenizer, config, device)
         shortest = config.shortest * tokenizer.config.frames_per_code
-        self.clips = {s: [c for c in dataset.split(s) if c.frames >= shortest and c.captions] for s in ("train", "val", "test")}
+        self.scenes = {
+            split: Scenes([c for c in dataset.split(split) if c.frames >= shortest], config.evenness) for split in ("train", "val", "test")
+        }
         causal, text_tokenizer = load_causal(find_base(config.base), dtype_for(device))
         codes, levels = tokenizer.config.codes, tokenizer.config.levels
         self.model = MotionLanguageModel(causal, text_tokenizer, config.adapter, codes, levels).to(device)
         self.model.start_rows_from([quantizer.codebook for quantizer in tokenizer.quantizers])
+        if begin is not None:
+            self.model.start_from(begin.adapter_tensors(), rows=begin.network == tokenizer.config)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
 
@@ -152,7 +198,7 @@ class LanguageTrainee:
         self.model.eval()
         figures = {}
         for split in ("val", "test"):
-            if not self.clips[split]:
+            if not self.scenes[split].clips:
                 continue
             parts = [self._loss(split, np.random.default_rng((self.config.seed, 1, i))) for i in range(max(1, 64 // self.config.batch))]
             losses, right = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
@@ -163,7 +209,7 @@ class LanguageTrainee:
 
     def _loss(self, split: str, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Cross-entropy (levels,) over the answers' rows and finer codes, and the share of rows that are the likeliest."""
-        drawn = [self.examples.draw(rng, self.clips[split]) for _ in range(self.config.batch)]
+        drawn = [self.examples.draw(rng, self.scenes[split]) for _ in range(self.config.batch)]
         vocabulary = self.model.vocabulary
         ids, targets = [], []
         for example, instruction in zip(drawn, self.examples.instructions(drawn), strict=True):
@@ -187,8 +233,16 @@ class LanguageTrainee:
         return torch.stack(losses), right
 
 
-def run(dataset: Dataset, tokenizer: Path, folder: Path, config: LanguageTraining, device: str) -> None:
-    """Train, or go on training, in `folder`."""
-    trainee = LanguageTrainee(dataset, load_trained(tokenizer), config, device)
-    settings = {**json.loads(json.dumps(asdict(config))), "tokenizer": str(tokenizer), "data": dataset.facts["sources"]}
-    train(trainee, folder, settings, steps=config.steps, warmup=config.warmup, evaluate_every=config.evaluate_every)
+def run(
+    dataset: Dataset,
+    tokenizer: Path,
+    folder: Path,
+    config: LanguageTraining,
+    device: str,
+    begin: Bundle | None = None,
+    minutes: float | None = None,
+) -> None:
+    """Train, or go on training, in `folder`, for at most so many minutes; a new training may `begin` with a bundle's weights."""
+    trainee = LanguageTrainee(dataset, load_trained(tokenizer), config, device, begin)
+    settings = {**json.loads(json.dumps(asdict(config))), "data": dataset.facts["sources"]}
+    train(trainee, folder, settings, steps=config.steps, warmup=config.warmup, evaluate_every=config.evaluate_every, minutes=minutes)

@@ -32,9 +32,17 @@ class Trainee(Protocol):
 
 
 def train(
-    trainee: Trainee, folder: Path, config: dict[str, Any], *, steps: int, warmup: int, evaluate_every: int, clip: float = 1.0
+    trainee: Trainee,
+    folder: Path,
+    config: dict[str, Any],
+    *,
+    steps: int,
+    warmup: int,
+    evaluate_every: int,
+    minutes: float | None = None,
+    clip: float = 1.0,
 ) -> None:
-    """Train up to `steps` in all, going on from the checkpoint in `folder` if there is one.
+    """Train up to `steps` in all, going on from the checkpoint in `folder` if there is one; stop early after `minutes`.
 
     Writes `config.json`, `log.jsonl` and `state.safetensors` there. ValueError if the folder was begun with another configuration.
     """
@@ -43,6 +51,7 @@ def train(
     begun = _restore(trainee, folder)
     rates = [group["lr"] for group in trainee.optimizer.param_groups]
     saved = time.monotonic()
+    deadline = math.inf if minutes is None else saved + 60.0 * minutes
     bar = tqdm(total=steps, initial=begun, desc=folder.name, unit="step")
     with bar, (folder / "log.jsonl").open("a", encoding="utf-8") as log:
         for step in range(begun, steps):
@@ -65,9 +74,12 @@ def train(
             log.flush()
             bar.set_postfix(loss=f"{record['loss']:.3f}", refresh=False)
             bar.update()
-            if time.monotonic() - saved > CHECKPOINT_SECONDS or step + 1 == steps:
+            over = time.monotonic() > deadline
+            if time.monotonic() - saved > CHECKPOINT_SECONDS or step + 1 == steps or over:
                 _save(trainee, folder, step + 1)
                 saved = time.monotonic()
+            if over:
+                break
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:

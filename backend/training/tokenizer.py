@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import Clip, Dataset
+from ..models.bundle import Bundle
 from ..motion.features import features_to_joints, features_to_local, features_to_root, hold
 from ..motion.rotations import angle_between, inverse, rotate
 from ..tokenizer.losses import LossWeights, tokenizer_loss
@@ -42,10 +43,18 @@ class TokenizerTraining:
 class TokenizerTrainee:
     """The network, its optimizer, and windows drawn by the number of the step."""
 
-    def __init__(self, dataset: Dataset, config: TokenizerTraining, device: str) -> None:
+    def __init__(self, dataset: Dataset, config: TokenizerTraining, device: str, begin: Bundle | None = None) -> None:
+        """With `begin` training starts from the tokenizer of that bundle; ValueError if it is of another kind."""
         self.dataset, self.config, self.device = dataset, config, device
         torch.manual_seed(config.seed)
-        self.model = VQVAE(config.network).to(device)
+        self.model = VQVAE(config.network)
+        if begin is not None:
+            if begin.network != config.network:
+                raise ValueError(f"The tokenizer of {begin.name} is {begin.network}; the settings ask for {config.network}.")
+            self.model.load_state_dict(begin.tokenizer().state_dict())
+            for quantizer in self.model.quantizers:
+                quantizer.go_on(config.batch * config.window // config.network.frames_per_code)
+        self.model.to(device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=0.0)
         self.clips = [c for c in dataset.split("train") if c.frames >= config.window]
         self.mean, self.std = (torch.from_numpy(a).to(device) for a in (dataset.mean, dataset.std))
@@ -147,11 +156,13 @@ def _without_root(features: np.ndarray, joints: np.ndarray, skeleton) -> np.ndar
     return rotate(inverse(heading)[:, None], joints - root[:, None])
 
 
-def run(dataset: Dataset, folder: Path, config: TokenizerTraining, device: str) -> None:
-    """Train, or go on training, in `folder`."""
-    trainee = TokenizerTrainee(dataset, config, device)
+def run(
+    dataset: Dataset, folder: Path, config: TokenizerTraining, device: str, begin: Bundle | None = None, minutes: float | None = None
+) -> None:
+    """Train, or go on training, in `folder`, for at most so many minutes; a new training may `begin` with a bundle's weights."""
+    trainee = TokenizerTrainee(dataset, config, device, begin)
     settings = {**asdict(config), "data": dataset.facts["sources"]}
-    train(trainee, folder, settings, steps=config.steps, warmup=config.warmup, evaluate_every=config.evaluate_every)
+    train(trainee, folder, settings, steps=config.steps, warmup=config.warmup, evaluate_every=config.evaluate_every, minutes=minutes)
 
 
 def load_trained(folder: Path) -> VQVAE:

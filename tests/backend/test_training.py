@@ -153,3 +153,19 @@ def test_losses_are_finite_in_both_vocabularies(trained, tmp_path):
         config = LanguageTraining(BaseModel(str(trained / "base")), adapter, template, batch=8, shortest=4, longest=12)
         trainee = LanguageTrainee(Dataset(trained / "data"), load_trained(trained / "tokenizer"), config, "cpu")
         assert torch.isfinite(trainee.loss(0))
+
+
+def test_training_stops_after_its_minutes_and_begins_where_a_bundle_ends(trained, tmp_path):
+    from backend.models.bundle import open_bundle
+    from backend.training.loop import read_model
+
+    begin = open_bundle(trained / "bundle")
+    folders = ["--data", str(trained / "data"), "--begin", str(trained / "bundle"), "--minutes", "0"]
+    network = [f"network.{name}={getattr(begin.network, name)}" for name in ("width", "code_dim", "codes", "depth", "levels")]
+    sizes = [part for setting in (*network, "batch=2", "window=16", "warmup=1", "rate=1e-9", "steps=5") for part in ("--set", setting)]
+    main(["train", "tokenizer", *folders, "--out", str(tmp_path), *sizes])
+    assert len(log(tmp_path)) == 1
+    state = read_model(tmp_path / "state.safetensors")
+    for name, value in begin.tokenizer().state_dict().items():
+        if "quantizer" not in name:
+            torch.testing.assert_close(state[name], value, rtol=1e-3, atol=1e-6)

@@ -1,0 +1,254 @@
+"""Captions computed from motion: what happens, and when, told in the wordings of `wordings.json`.
+
+Captions of trials are coarse (one for many windows) and rare actions drown among walks. Those found here name their own part of a
+clip and their action, so that training can draw all actions about equally often.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ..motion.features import features_to_joints, features_to_root
+from ..motion.rotations import inverse, rotate
+from ..motion.skeleton import Skeleton
+
+_WORDINGS = Path(__file__).parent / "wordings.json"
+
+_LEAD_SECONDS = 0.7  # what is kept of a clip before and after an action
+_GAIT_SECONDS = (2.0, 7.0)  # length of the windows whose gait is told
+_SPEEDS = {"stand": 0.12, "slow": 0.75, "walk": 1.5, "fast": np.inf}  # metres a second, up to
+_RUNS = {"": 0.9, "run": 3.2, "sprint": np.inf}  # where both feet leave the floor at times
+_TURNS = {"none": 20.0, "bit": 60.0, "": 125.0, "about": 230.0, "circle": np.inf}  # degrees, up to
+
+
+@dataclass(frozen=True)
+class Found:
+    """An action from frame `begin` up to `end`, and its caption."""
+
+    action: str
+    text: str
+    begin: int
+    end: int
+
+
+class _Body:
+    """What is measured on a clip, per frame: metres, seconds, degrees; `side` is left or right."""
+
+    def __init__(self, features: np.ndarray, skeleton: Skeleton) -> None:
+        self.skeleton, self.fps = skeleton, skeleton.fps
+        self.heading, root = features_to_root(features, skeleton)
+        self.root = root * skeleton.metres_per_unit
+        self.joints = features_to_joints(features, skeleton) * skeleton.metres_per_unit
+        self.around = rotate(inverse(self.heading)[:, None], self.joints - self.joints[:, :1])  # left +X, ahead +Z
+        self.height = self.joints[:, 0, 1] / skeleton.rest_height
+        self.yaw = np.degrees(np.unwrap(2.0 * np.arctan2(self.heading[:, 2], self.heading[:, 0])))
+        self.travel = rotate(inverse(self.heading[:-1]), np.diff(self.root, axis=0))[:, [0, 2]]
+
+    def at(self, joint: str) -> np.ndarray:
+        """The joint's place `(T, 3)` seen from the pelvis and the heading."""
+        return self.around[:, self.skeleton.index(joint)]
+
+    def above_floor(self, joint: str) -> np.ndarray:
+        """How far `(T,)` a joint is above its height in T-pose."""
+        index = self.skeleton.index(joint)
+        return self.joints[:, index, 1] - self.skeleton.rest_heights[index]
+
+    def speed(self, joint: str) -> np.ndarray:
+        """Speed `(T,)` seen from the pelvis."""
+        return np.linalg.norm(np.gradient(self.at(joint), axis=0), axis=-1) * self.fps
+
+    @property
+    def feet_above_floor(self) -> np.ndarray:
+        """How far `(T,)` the lowest part of both feet is off the floor."""
+        return np.min([self.above_floor(f"{side}_{part}") for side in ("left", "right") for part in ("ankle", "foot")], axis=0)
+
+    @property
+    def lean(self) -> np.ndarray:
+        """The angle `(T,)` of the trunk to the vertical."""
+        trunk = self.at("neck")
+        return np.degrees(np.arccos(np.clip(trunk[:, 1] / np.linalg.norm(trunk, axis=-1), -1.0, 1.0)))
+
+
+def describe(features: np.ndarray, skeleton: Skeleton, rng: np.random.Generator) -> list[Found]:
+    """The actions in a clip's features `(T, D)`; wording and the windows of gaits are drawn with `rng`."""
+    body = _Body(features, skeleton)
+    found = [*_find_actions(body), *_find_gaits(body, rng)]
+    subjects = _wordings()["subjects"]
+    return [
+        Found(f.action, f"{rng.choice(subjects)} {f.text or rng.choice(_wordings()['actions'][f.action])}.", f.begin, f.end) for f in found
+    ]
+
+
+@lru_cache
+def _wordings() -> dict:
+    return json.loads(_WORDINGS.read_text(encoding="utf-8"))
+
+
+def _find_actions(body: _Body) -> Iterator[Found]:
+    lead = round(_LEAD_SECONDS * body.fps)
+    masks = dict(_poses(body))
+    seated = masks["sit"]
+    for action, mask in masks.items():
+        for begin, end in _stretches(mask, gap=round(0.3 * body.fps), shortest=3 if action in _QUICK else round(0.3 * body.fps)):
+            yield Found(action, "", max(0, begin - lead), min(len(mask), end + lead))
+    for begin, end in _stretches(seated, gap=round(0.5 * body.fps), shortest=round(0.5 * body.fps)):
+        before, after = max(0, begin - 2 * lead), min(len(seated), end + 2 * lead)
+        if body.height[before] > 0.85:
+            yield Found("sit_down", "", before, min(end, begin + 2 * lead))
+        if body.height[after - 1] > 0.85:
+            yield Found("stand_up", "", max(begin, end - 2 * lead), after)
+
+
+_QUICK = ("jump", "jump_forward", "kick_left", "kick_right", "punch_left", "punch_right")
+
+
+def _poses(body: _Body) -> Iterator[tuple[str, np.ndarray]]:
+    """Each action with the frames `(T,)` in which its body position or its blow is seen."""
+    head = body.at("head")[:, 1]
+    up = {side: body.at(f"{side}_wrist")[:, 1] > head for side in ("left", "right")}
+    low = {side: body.at(f"{side}_wrist")[:, 1] < body.at(f"{side}_shoulder")[:, 1] for side in ("left", "right")}
+    yield "raise_left", up["left"] & low["right"]
+    yield "raise_right", up["right"] & low["left"]
+    yield "raise_both", up["left"] & up["right"]
+
+    speed = np.append(np.linalg.norm(body.travel, axis=-1), 0.0) * body.fps
+    high = (body.feet_above_floor > 0.08) & (body.height > 0.95)
+    flight = _long(high, round(0.2 * body.fps))
+    ahead = np.append(body.travel[:, 1], 0.0) * body.fps
+    yield "jump", flight & (speed < 1.0)
+    yield "jump_forward", _long(high, round(0.3 * body.fps)) & (ahead > 0.8)
+
+    for side in ("left", "right"):
+        wrist, shoulder, ankle = body.at(f"{side}_wrist"), body.at(f"{side}_shoulder"), body.at(f"{side}_ankle")
+        hand = wrist - shoulder
+        yield f"wave_{side}", (hand[:, 1] > 0.1) & (speed < 0.5) & _swings(hand[:, 0], body.fps)
+        forward = (hand[:, 2] > 0.35) & (np.abs(hand[:, 1]) < 0.25)
+        yield f"punch_{side}", _near(body.speed(f"{side}_wrist") > 3.0, 4) & forward & _long(speed < 1.5, 5)
+        other = body.above_floor("right_ankle" if side == "left" else "left_ankle")
+        kick = (body.speed(f"{side}_ankle") > 2.5) & (body.above_floor(f"{side}_ankle") > 0.3) & (other < 0.12) & (speed < 1.5)
+        yield f"kick_{side}", _near(kick, 2) & (ankle[:, 2] > 0.2)
+
+    out = [np.abs(body.at(f"{s}_wrist")[:, 1] - body.at(f"{s}_shoulder")[:, 1]) < 0.2 for s in ("left", "right")]
+    wide = (body.at("left_wrist")[:, 0] > 0.5) & (body.at("right_wrist")[:, 0] < -0.5)
+    yield "arms_out", out[0] & out[1] & wide
+
+    feet = (body.at("left_ankle") + body.at("right_ankle"))[:, [0, 2]] / 2.0
+    apart, lean = np.linalg.norm(feet, axis=-1), body.lean
+    thighs = np.mean([body.at(f"{s}_hip")[:, 1] - body.at(f"{s}_knee")[:, 1] for s in ("left", "right")], axis=0)
+    low_thighs = thighs < 0.22
+    yield "sit", (body.height < 0.72) & (body.height > 0.35) & low_thighs & (apart > 0.22) & (lean < 45.0)
+    yield "crouch", (body.height < 0.75) & (apart <= 0.22) & (lean < 60.0)
+    yield "bend", (body.height > 0.72) & (lean > 50.0)
+    yield "lie", (body.height < 0.35) & (lean > 60.0)
+
+
+def _find_gaits(body: _Body, rng: np.random.Generator) -> Iterator[Found]:
+    """Windows of even speed and direction: one for every three seconds of the clip is tried."""
+    frames = len(body.travel)
+    shortest, longest = (round(seconds * body.fps) for seconds in _GAIT_SECONDS)
+    calm = body.height > 0.8
+    for _ in range(max(1, round(frames / body.fps / 1.5)) if frames >= shortest else 0):
+        length = int(rng.integers(shortest, min(longest, frames) + 1))
+        begin = int(rng.integers(0, frames - length + 1))
+        window = slice(begin, begin + length)
+        if not calm[window].all():
+            continue
+        steps = body.travel[window] * body.fps
+        pace = np.linalg.norm(_smooth(steps, round(0.6 * body.fps)), axis=-1)
+        mean = float(pace.mean())
+        flying = (body.feet_above_floor[window] > 0.05).mean() > 0.04
+        gait = _class_of(mean, _RUNS) if flying else _class_of(mean, _SPEEDS)
+        if gait != "stand" and pace.std() > 0.4 * mean:
+            continue
+        drift = np.linalg.norm(body.root[begin + length] - body.root[begin])
+        turned = float(body.yaw[begin + length] - body.yaw[begin])
+        turn = _class_of(abs(turned), _TURNS)
+        side = "left" if turned > 0 else "right"
+        turn = turn if turn == "none" else f"{turn}_{side}".strip("_")
+        if gait == "stand":
+            yield from _standing(body, window, turn, drift, rng)
+            continue
+        flow = np.degrees(np.arctan2(*steps.mean(axis=0)))  # 0 ahead, +90 to the left
+        way = (
+            "forward"
+            if abs(flow) < 35
+            else "back"
+            if abs(flow) > 145
+            else "left"
+            if 60 < flow < 120
+            else "right"
+            if -120 < flow < -60
+            else ""
+        )
+        if not way or not gait:
+            continue
+        if way != "forward" and turn not in ("none", f"bit_{side}"):
+            continue
+        words = _wordings()
+        text = " ".join(
+            str(rng.choice(words[kind][name]))
+            for kind, name in (("gaits", gait), ("directions", way), ("turns", turn if way == "forward" else "none"))
+        )
+        action = f"{gait} {way}" if turn in ("none", f"bit_{side}") or way != "forward" else f"walk {turn}"
+        yield Found(action, " ".join(text.split()), begin, begin + length)
+
+
+def _standing(body: _Body, window: slice, turn: str, drift: float, rng: np.random.Generator) -> Iterator[Found]:
+    words = _wordings()
+    if turn in words["standing_turns"] and drift < 0.4:
+        yield Found(f"turn {turn}", str(rng.choice(words["standing_turns"][turn])), window.start, window.stop)
+    still = np.linalg.norm(np.diff(body.around[window], axis=0), axis=-1).mean() * body.fps < 0.06
+    if turn == "none" and still and body.lean[window].max() < 30.0:
+        yield Found("stand", str(rng.choice(words["gaits"]["stand"])), window.start, window.stop)
+
+
+def _class_of(value: float, limits: dict[str, float]) -> str:
+    return next(name for name, limit in limits.items() if value < limit)
+
+
+def _stretches(mask: np.ndarray, gap: int, shortest: int) -> list[tuple[int, int]]:
+    """Begin and end (exclusive) of stretches of true values; those less than `gap` apart are one."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int))).reshape(-1, 2)
+    joined: list[list[int]] = []
+    for begin, end in edges.tolist():
+        if joined and begin - joined[-1][1] < gap:
+            joined[-1][1] = end
+        else:
+            joined.append([begin, end])
+    return [(begin, end) for begin, end in joined if mask[begin:end].sum() >= shortest]
+
+
+def _long(mask: np.ndarray, frames: int) -> np.ndarray:
+    """The mask without stretches shorter than `frames`."""
+    kept = np.zeros_like(mask)
+    for begin, end in _stretches(mask, 0, frames):
+        kept[begin:end] = True
+    return kept
+
+
+def _near(mask: np.ndarray, frames: int) -> np.ndarray:
+    """Frames at most `frames` away from a true one."""
+    return np.convolve(mask, np.ones(2 * frames + 1), mode="same") > 0.5
+
+
+def _swings(values: np.ndarray, fps: float) -> np.ndarray:
+    """Where a coordinate `(T,)` goes to and fro: at least three turning points, 10 cm apart, within a second and a half."""
+    turning, last = [], 0
+    for frame in range(1, len(values) - 1):
+        if (values[frame] - values[frame - 1]) * (values[frame + 1] - values[frame]) < 0 and abs(values[frame] - values[last]) > 0.1:
+            turning.append(frame)
+            last = frame
+    swings = np.zeros(len(values), dtype=bool)
+    for first, third in zip(turning, turning[2:], strict=False):
+        if third - first <= 1.5 * fps:
+            swings[first : third + 1] = True
+    return swings
+
+
+def _smooth(values: np.ndarray, frames: int) -> np.ndarray:
+    kernel = np.ones(frames) / frames
+    return np.stack([np.convolve(column, kernel, mode="valid") for column in values.T], axis=-1)

@@ -1,0 +1,75 @@
+"""Motions made by hand, and what is said of them."""
+
+import numpy as np
+import pytest
+
+from backend.data.describe import describe
+from backend.motion import rotations
+from backend.motion.features import joints_to_features
+from backend.motion.skeleton import SMPL
+
+FRAMES = 100
+
+
+def actions(local: np.ndarray, root: np.ndarray) -> dict[str, str]:
+    features = joints_to_features(SMPL.forward(local, root), SMPL, local)
+    return {found.action: found.text for found in describe(features, SMPL, np.random.default_rng(0))}
+
+
+@pytest.fixture
+def standing() -> tuple[np.ndarray, np.ndarray]:
+    """Local rotations and root of somebody who stands with hanging arms."""
+    local = np.tile(rotations.IDENTITY, (FRAMES, len(SMPL), 1))
+    turn(local, "left_shoulder", (0, 0, 1), -75.0)
+    turn(local, "right_shoulder", (0, 0, 1), 75.0)
+    return local, np.tile([0.0, SMPL.rest_height, 0.0], (FRAMES, 1))
+
+
+def turn(local: np.ndarray, joint: str, axis, degrees, frames=slice(None)) -> None:
+    angles = np.radians(np.broadcast_to(degrees, local[frames].shape[:1]))
+    local[frames, SMPL.index(joint)] = rotations.about(np.array(axis, dtype=float), angles)
+
+
+def test_standing_is_standing(standing):
+    assert set(actions(*standing)) == {"stand"}
+
+
+@pytest.mark.parametrize(("step", "degrees", "expected"), [(1.2, 0, "walk forward"), (-0.6, 0, "slow back"), (1.2, 90, "walk left")])
+def test_gaits_are_told_by_speed_and_direction(standing, step, degrees, expected):
+    local, root = standing
+    way = np.array([np.sin(np.radians(degrees)), 0.0, np.cos(np.radians(degrees))])
+    root += way * step / SMPL.fps * np.arange(FRAMES)[:, None]
+    assert set(actions(local, root)) == {expected}
+
+
+@pytest.mark.parametrize(("side", "sign"), [("left", 1.0), ("right", -1.0)])
+def test_a_raised_arm_is_told_with_its_side(standing, side, sign):
+    local, root = standing
+    turn(local, f"{side}_shoulder", (0, 0, 1), 75.0 * sign, slice(30, 60))
+    told = actions(local, root)
+    assert told.keys() - {"stand"} == {f"raise_{side}"}
+    assert side in told[f"raise_{side}"]
+
+
+def test_a_jump_lifts_both_feet(standing):
+    local, root = standing
+    root[40:52, 1] += 0.3 * np.sin(np.linspace(0, np.pi, 12))
+    assert "jump" in actions(local, root)
+
+
+def test_sitting_down_and_getting_up(standing):
+    local, root = standing
+    share = np.interp(np.arange(FRAMES), [20, 35, 65, 80], [0, 1, 1, 0])
+    for side in ("left", "right"):
+        turn(local, f"{side}_hip", (1, 0, 0), -85.0 * share)
+        turn(local, f"{side}_knee", (1, 0, 0), 85.0 * share)
+    root[:, 1] -= 0.4 * share
+    assert actions(local, root).keys() >= {"sit_down", "sit", "stand_up"}
+
+
+def test_what_is_found_lies_in_the_clip(standing):
+    local, root = standing
+    turn(local, "left_shoulder", (0, 0, 1), 75.0, slice(90, FRAMES))
+    features = joints_to_features(SMPL.forward(local, root), SMPL, local)
+    for found in describe(features, SMPL, np.random.default_rng(0)):
+        assert 0 <= found.begin < found.end <= len(features)

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Trains the bundle that comes with the product: `sh tools/train_default.sh FOLDER SOURCE...`
+#
+# FOLDER takes the data set and the two trainings; run again, it goes on where it stopped. What a machine can afford is said with
+# WIDTH, TOKENIZER_STEPS, LANGUAGE_STEPS, BATCH (windows of the tokenizer; the language model takes a quarter) and MINUTES (of each
+# part). BEGIN names a bundle whose weights both parts start from, OUT where the new one goes.
+set -eu
+folder=$1
+shift
+for source; do sources="${sources:-} --source $source"; done
+limit=${MINUTES:+--minutes $MINUTES}
+begin=${BEGIN:+--begin $BEGIN}
+batch=${BATCH:-256}
+attribution="The data used in this project was obtained from mocap.cs.cmu.edu. The database was created with funding from NSF \
+EIA-0196217. This data uses the 100STYLE dataset by Ian Mason, Sebastian Starke and Taku Komura, published on Zenodo under CC BY 4.0; \
+changes: 6 of 100 styles, retargeted to 22 joints at 20 fps, cut into windows, captions added. Captions: HumanML3D and KIT-ML (MIT) and \
+the project's own."
+
+[ -f "$folder/data/dataset.json" ] || python -m backend data build $sources --out "$folder/data"
+python -m backend train tokenizer --data "$folder/data" --out "$folder/tokenizer" $limit $begin \
+    --set network.width="${WIDTH:-320}" --set network.code_dim=256 --set network.levels=4 \
+    --set batch="$batch" --set steps="${TOKENIZER_STEPS:-20000}" --set rate=4e-4 --set warmup=200 \
+    --set continuous_steps="$([ -n "$begin" ] && echo 0 || echo 1000)" --set evaluate_every=1000
+python -m backend train language --data "$folder/data" --tokenizer "$folder/tokenizer" --out "$folder/language" $limit $begin \
+    --set batch="$((batch / 4))" --set steps="${LANGUAGE_STEPS:-4000}" --set warmup=100 --set evaluate_every=250
+python -m backend bundle pack --data "$folder/data" --tokenizer "$folder/tokenizer" --language "$folder/language" \
+    --out "${OUT:-backend/bundles/default}" --attribution "$attribution"

@@ -1,7 +1,7 @@
 """One backend and what is being done with it, without Blender: it is started when needed and says in words where it stands."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from .connection import Call, Connection, State
 
 _WAIT_INTERVAL_SECONDS = 0.005
 
-OnClip = Callable[[messages.GenerateReply], None]
+OnReply = Callable[[messages.GenerateReply], Iterator[None]]
+OnPreview = Callable[[messages.Preview], None]
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,21 @@ class Settings:
 class Session:
     """Follows one request at a time. `pump` moves everything on; only `wait` and `stop` wait.
 
-    `model` is what is loaded, `reply` the clips made last, `error` how the last request ended if it did not go well,
-    `start_seconds` the time that starting the process took.
+    `model` is what is loaded, `reply` the clips made last, `error` how the last request ended if it did not go well, `note`
+    what is to be said of one that did, `start_seconds` the time that starting the process took.
     """
 
     def __init__(self) -> None:
         self.model: messages.LoadReply | None = None
         self.reply: messages.GenerateReply | None = None
         self.error: MotionGPTError | None = None
+        self.note = ""
         self.start_seconds = 0.0
         self._started = 0.0
         self._settings: Settings | None = None
         self._connection: Connection | None = None
         self._call: Call | None = None
+        self._delivery: Iterator[None] | None = None
         self._abandoned: MotionGPTError | None = None
 
     @property
@@ -48,7 +51,12 @@ class Session:
 
     @property
     def busy(self) -> bool:
-        return self._call is not None
+        return self._call is not None or self._delivery is not None
+
+    @property
+    def generating(self) -> bool:
+        """Whether a clip is being made, loading and delivering left out."""
+        return self._call is not None and isinstance(self._call.message, messages.Generate)
 
     @property
     def words(self) -> str:
@@ -57,6 +65,8 @@ class Session:
             return "Backend is not running"
         if self._connection.hello.state is State.RUNNING:
             return "Starting"
+        if self._delivery is not None:
+            return "Writing keyframes"
         if self._call is None:
             if self.error and self.error.code is Code.CANCELLED:
                 return self.error.message
@@ -66,7 +76,8 @@ class Session:
             return f"Loading the model: {progress.stage}" if progress else "Loading the model"
         if progress is None:
             return "Generating"
-        return f"Generating {progress.done} of {progress.total} tokens, {progress.per_second:.0f} tokens/s"
+        left = self.seconds_left
+        return f"Generating {self.fraction:.0%}, {progress.per_second:.0f} tokens/s" + (f", {left:.0f} s left" if left else "")
 
     @property
     def fraction(self) -> float:
@@ -74,19 +85,31 @@ class Session:
         progress = self._call.progress if self._call else None
         return progress.done / progress.total if progress and progress.total else 0.0
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the current clip's tokens are there; None while that cannot be said."""
+        progress = self._call.progress if self._call else None
+        if progress is None or not progress.per_second:
+            return None
+        return (progress.total - progress.done) / progress.per_second
+
     def start(self, settings: Settings) -> None:
         """Start the backend and load the model where that is not done yet; MotionGPTError if it cannot be started."""
         self._prepare(settings)
         if self.model is None:
             self._load(settings.model, lambda: None)
 
-    def generate(self, settings: Settings, request: messages.Generate, on_clip: OnClip) -> None:
-        """Have a clip made, after whatever `start` has to do first; `on_clip` gets it from `pump` and may raise MotionGPTError."""
+    def generate(self, settings: Settings, request: messages.Generate, on_reply: OnReply, on_preview: OnPreview | None = None) -> None:
+        """Have clips made, after whatever `start` has to do first; `pump` tells `on_preview` of what there is so far.
+
+        `on_reply` gets the clips and delivers them in steps, one each time that `pump` is called; it may raise MotionGPTError.
+        """
         self._prepare(settings)
+        self.note = ""
         if self.model is None:
-            self._load(settings.model, lambda: self._generate(request, on_clip))
+            self._load(settings.model, lambda: self._generate(request, on_reply, on_preview))
         else:
-            self._generate(request, on_clip)
+            self._generate(request, on_reply, on_preview)
 
     def cancel(self) -> None:
         """Have the current request end before its next token."""
@@ -95,18 +118,24 @@ class Session:
 
     def abandon(self, why: str) -> None:
         """Cancel the current request, and even if it is too late for that, take nothing from it."""
-        if self.busy:
-            self._abandoned = MotionGPTError(Code.CANCELLED, why)
+        cancelled = MotionGPTError(Code.CANCELLED, why)
+        if self._delivery is not None:
+            self._delivery, self.error = None, cancelled
+        elif self.busy:
+            self._abandoned = cancelled
             self.cancel()
 
     def stop(self) -> None:
         """End the backend, within seconds whatever it does."""
         if self._connection:
             self._connection.close()
-        self._connection = self._call = self._abandoned = self.model = None
+        self._connection = self._call = self._delivery = self._abandoned = self.model = None
 
     def pump(self) -> None:
-        """Handle what has arrived; never waits."""
+        """Handle what has arrived, or take one step of delivering it; never waits."""
+        if self._delivery is not None:
+            self._deliver()
+            return
         if self._connection is None:
             return
         self._connection.pump()
@@ -145,22 +174,30 @@ class Session:
 
         self._request(model, on_done)
 
-    def _generate(self, request: messages.Generate, on_clip: OnClip) -> None:
+    def _generate(self, request: messages.Generate, on_reply: OnReply, on_preview: OnPreview | None) -> None:
         def on_done(call: Call) -> None:
             self._finish(call)
             if self.error:
                 return
             self.reply = call.result
-            try:
-                on_clip(call.result)
-            except MotionGPTError as error:
-                self.error = error
+            self._delivery = on_reply(call.result)
 
-        self._request(request, on_done)
+        self._request(request, on_done, on_preview)
 
-    def _request(self, message: messages.Load | messages.Generate, on_done: Callable[[Call], None]) -> None:
+    def _deliver(self) -> None:
+        assert self._delivery
+        try:
+            next(self._delivery)
+        except StopIteration:
+            self._delivery = None
+        except MotionGPTError as error:
+            self._delivery, self.error = None, error
+
+    def _request(
+        self, message: messages.Load | messages.Generate, on_done: Callable[[Call], None], on_preview: OnPreview | None = None
+    ) -> None:
         assert self._connection
-        self._call = self._connection.request(message, on_done=on_done)
+        self._call = self._connection.request(message, on_preview=on_preview, on_done=on_done)
 
     def _finish(self, call: Call) -> None:
         self._call, self.error, self._abandoned = None, self._abandoned or call.error, None

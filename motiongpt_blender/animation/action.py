@@ -1,23 +1,28 @@
 """Actions written whole: a slot, a channelbag, and for each F-curve all keys at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import bpy
 import numpy as np
 
 from ...backend.protocol.errors import Code, MotionGPTError
+from .curves import new_keys, write_keys
+from .keys import KeyedValues
 
 _NAME_LENGTH = 40
 
 
 @dataclass(frozen=True)
 class Channel:
-    """A property of a bone, named `property`, and its `values (T, n)`, a key for each frame."""
+    """A property of a bone, named `property`, and its `values (T, n)`, one for each frame."""
 
     bone: str
     property: str
     values: np.ndarray
+
+
+Track = tuple[Channel, KeyedValues]
 
 
 def action_name(prompt: str) -> str:
@@ -36,15 +41,15 @@ def require_animatable(obj: bpy.types.Object) -> None:
         raise MotionGPTError(Code.INVALID_PARAMS, f"An NLA strip of {obj.name} is being edited.", "Leave the tweak mode of the NLA first.")
 
 
-def new_action(obj: bpy.types.Object, name: str, start: int, channels: Sequence[Channel]) -> bpy.types.Action:
-    """An action with a slot for `obj` and the channels' keys from frame `start` on; `obj` is not given it yet."""
+def new_action(obj: bpy.types.Object, name: str, start: int, tracks: Iterable[Track]) -> bpy.types.Action:
+    """An action with a slot for `obj` and the tracks' keys, frame 0 of theirs at `start`; `obj` is not given it yet."""
     action = bpy.data.actions.new(name)
     slot = action.slots.new(id_type="OBJECT", name=obj.name)
     bag = action.layers.new("Layer").strips.new(type="KEYFRAME").channelbag(slot, ensure=True)
-    for channel in channels:
+    for channel, keys in tracks:
         path = data_path(channel)
-        for index, values in enumerate(channel.values.T):
-            _set_keys(bag.fcurves.new(path, index=index, group_name=channel.bone), start, values)
+        for index in range(keys.values.shape[1]):
+            write_keys(bag.fcurves.new(path, index=index, group_name=channel.bone), new_keys(keys, index, start))
     return action
 
 
@@ -59,12 +64,3 @@ def assign(obj: bpy.types.Object, action: bpy.types.Action) -> None:
 
 def data_path(channel: Channel) -> str:
     return f'pose.bones["{bpy.utils.escape_identifier(channel.bone)}"].{channel.property}'
-
-
-def _set_keys(curve: bpy.types.FCurve, start: int, values: np.ndarray) -> None:
-    keys = curve.keyframe_points
-    keys.add(len(values))
-    keys.foreach_set("co", np.stack([np.arange(start, start + len(values)), values], axis=-1).ravel())
-    linear = bpy.types.Keyframe.bl_rna.properties["interpolation"].enum_items["LINEAR"].value
-    keys.foreach_set("interpolation", np.full(len(values), linear))
-    curve.update()

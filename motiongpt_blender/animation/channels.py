@@ -1,5 +1,7 @@
 """Bone rotations in the form that each bone keeps them in."""
 
+from collections.abc import Callable
+
 import numpy as np
 from mathutils import Quaternion
 
@@ -34,3 +36,23 @@ def _to_euler(order: str, q: np.ndarray) -> np.ndarray:
     for rotation in q[1:]:
         angles.append(Quaternion(rotation).to_euler(order, angles[-1]))
     return np.array(angles)
+
+
+def nearest_form(property: str, values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Of the ways to say the same rotations `values (T, n)` that whose first is nearest to `reference (n,)`; places are as they are."""
+    if property == "rotation_quaternion":
+        return values if values[0] @ reference >= 0 else -values
+    if property == "rotation_euler":
+        return values + 2 * np.pi * np.round((reference - values[0]) / (2 * np.pi))
+    if property == "rotation_axis_angle" and values[0, 1:] @ reference[1:] < 0:
+        return -values
+    return values
+
+
+def distance_of(property: str) -> tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], bool]:
+    """How far two rows of values `(T, n)` lie apart, and whether that is an angle in radians (at most, for Euler angles)."""
+    if property == "rotation_quaternion":
+        return lambda a, b: 2 * np.arccos(np.clip(np.sum(rotations.normalise(a) * b, axis=-1), -1, 1)), True
+    if property in ("rotation_euler", "rotation_axis_angle"):
+        return lambda a, b: np.abs(a - b).sum(axis=-1), True
+    return lambda a, b: np.linalg.norm(a - b, axis=-1), False

@@ -8,6 +8,7 @@ from ...backend.motion.clip import Clip
 from ..rigs.rig import clip_to_bones, read_rig, read_surroundings
 from .action import Channel, action_name, assign, new_action
 from .channels import rotation_channel
+from .keys import every_frame
 
 
 def clip_to_channels(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip, fixed: Sequence[int] = ()) -> list[Channel]:
@@ -27,6 +28,8 @@ def write_clip(
     armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip, start: int, prompt: str, fixed: Sequence[int] = ()
 ) -> bpy.types.Action:
     """Key a clip on the armature's bones, a key a frame from `start` on, in an action of its own that the armature then plays."""
-    action = new_action(armature, action_name(prompt), start, clip_to_channels(armature, depsgraph, clip, fixed))
+    channels = clip_to_channels(armature, depsgraph, clip, fixed)
+    tracks = [(channel, every_frame(channel.values)) for channel in channels]
+    action = new_action(armature, action_name(prompt), start, tracks)
     assign(armature, action)
     return action

@@ -1,19 +1,19 @@
-"""Generate and cancel."""
+"""Generate, in-between, again and cancel."""
 # pyright: reportInvalidTypeForm=false
 
 import bpy
-from bpy.props import BoolProperty
+from bpy.props import BoolProperty, StringProperty
 
 from ...backend.protocol.errors import MotionGPTError
 from .. import jobs
-from ..properties import ClipProperties
+from ..path import find_curve
+from ..properties import Asked, ClipProperties
 from .failure import fail
 
 
-class MOTIONGPT_OT_generate(ClipProperties, bpy.types.Operator):
-    bl_idname = "motiongpt.generate"
-    bl_label = "Generate"
-    bl_description = "Make a clip for the selected character and key it on its bones"
+class Making:
+    """What operators have in common that have clips made."""
+
     bl_options = {"REGISTER"}
 
     wait: BoolProperty(name="Wait", description="Return when the keyframes are there", options={"HIDDEN", "SKIP_SAVE"})
@@ -26,18 +26,54 @@ class MOTIONGPT_OT_generate(ClipProperties, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            jobs.order_clip(context, self._order(context))
+            self.order(context)
             if self.wait:
                 jobs.session.wait()
         except MotionGPTError as error:
             return fail(self, error)
         return {"FINISHED"}
 
-    def _order(self, context: bpy.types.Context) -> jobs.Order:
+    def asked(self, context: bpy.types.Context) -> Asked:
         """What the call does not set comes from the panel."""
-        settings = context.scene.motiongpt
-        is_set = self.properties.is_property_set
-        return jobs.Order(**{name: getattr(self if is_set(name) else settings, name) for name in ClipProperties.__annotations__})
+        names = [name for name in ClipProperties.__annotations__ if self.properties.is_property_set(name)]
+        return Asked(context.scene.motiongpt, **{name: getattr(self, name) for name in names})
+
+
+class MOTIONGPT_OT_generate(Making, ClipProperties, bpy.types.Operator):
+    bl_idname = "motiongpt.generate"
+    bl_label = "Generate"
+    bl_description = "Make a clip for the selected character and key it on its bones"
+
+    path: StringProperty(name="Path", description="Name of a curve object that the character walks along")
+
+    def order(self, context: bpy.types.Context) -> None:
+        jobs.order_clip(context, self.asked(context))
+
+    def asked(self, context: bpy.types.Context) -> Asked:
+        asked = super().asked(context)
+        return asked.but(path=find_curve(self.path)) if self.properties.is_property_set("path") else asked
+
+
+class MOTIONGPT_OT_inbetween(Making, ClipProperties, bpy.types.Operator):
+    bl_idname = "motiongpt.inbetween"
+    bl_label = "In-between"
+    bl_description = "Fill what lies between the selected keys of the character, or between the keys around the current frame"
+
+    only_selected_bones: BoolProperty(name="Only Selected Bones", description="Leave the keys of all other bones as they are")
+
+    def order(self, context: bpy.types.Context) -> None:
+        jobs.order_inbetween(context, self.asked(context), self.only_selected_bones)
+
+
+class MOTIONGPT_OT_again(Making, bpy.types.Operator):
+    bl_idname = "motiongpt.again"
+    bl_label = "Again"
+    bl_description = "Make the clip that the character plays once more, with the same prompt and poses"
+
+    another_seed: BoolProperty(name="Another Seed", description="Make another motion of the same prompt and poses")
+
+    def order(self, context: bpy.types.Context) -> None:
+        jobs.order_again(context, self.another_seed)
 
 
 class MOTIONGPT_OT_cancel(bpy.types.Operator):

@@ -31,7 +31,8 @@ def empty_scene() -> None:
     scene.render.fps, scene.render.fps_base = 24, 1.0
     scene.frame_start, scene.frame_end = 1, 250
     scene.frame_set(1)
-    for name in ("prompt", "seconds", "seed", "pose_use", "lock_feet"):
+    scene.timeline_markers.clear()
+    for name in set(scene.motiongpt.bl_rna.properties.keys()) - {"rna_type", "name"}:
         scene.motiongpt.property_unset(name)
 
 

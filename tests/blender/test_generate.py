@@ -110,11 +110,15 @@ def test_clip_keeps_the_rate_of_the_scene(session, rig, fps, base, frames):
     assert session.reply.fps == pytest.approx(fps / base)
 
 
-def test_scene_is_lengthened_only_for_a_clip_that_does_not_fit(session, rig):
-    generate()
+def test_scene_is_lengthened_only_where_that_is_asked_for_and_needed(session, rig):
+    generate(extend_scene=True)
     assert (bpy.context.scene.frame_start, bpy.context.scene.frame_end) == (1, 250)
     bpy.context.scene.frame_end = 10
     generate()
+    assert bpy.context.scene.frame_end == 10
+    assert "The scene ends at 10" in session.note
+    generate(extend_scene=True)
+    assert "The scene now ends there" in session.note
     assert (bpy.context.scene.frame_start, bpy.context.scene.frame_end) == (1, 24)
 
 

@@ -1,0 +1,124 @@
+"""The character moves while its clip is being made. No key is touched, and whatever else happens to it ends the preview.
+
+The bones are set as an animator would set them without keying. How they stood before is kept on the armature as well, so that
+an undo step or a file that was saved meanwhile can be put right when it comes back.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import bpy
+import numpy as np
+
+from ...backend.motion.clip import Clip
+from ...backend.motion.skeleton import SMPL
+from ...backend.protocol import messages
+from ..handle import Handle
+from ..orders import Order, place
+from .clip import clip_to_channels
+
+KEY = "motiongpt_before_preview"
+Values = dict[tuple[str, str], tuple[float, ...]]  # of a bone's property
+
+
+class Preview:
+    """Plays what there is of a clip, in its own time and again and again, on the character that it is for."""
+
+    def __init__(self) -> None:
+        self._character: Handle | None = None
+        self._sent: Clip | None = None
+        self._clip: Clip | None = None
+        self._order: Order | None = None
+        self._began = 0.0
+        self._before: Values = {}
+        self._shown: Values = {}
+
+    @property
+    def showing(self) -> bool:
+        return bool(self._shown)
+
+    def follow(self, character: Handle, order: Order) -> Callable[[messages.Preview], None]:
+        """Get ready for a clip; what this returns takes what there is of it."""
+        self.end()
+
+        def take(told: messages.Preview) -> None:
+            if self._character == character:
+                self._take(told)
+
+        self._character, self._order = character, order
+        return take
+
+    def show(self) -> None:
+        """Put the character into the pose that is due now; from a timer."""
+        armature = self._character.find() if self._character else None
+        if self._clip is None or armature is None or self._order is None:
+            return
+        if not _may_show(bpy.context, armature) or any(_value(armature, *where) != value for where, value in self._shown.items()):
+            self.end()
+            return
+        frame = int((time.monotonic() - self._began) * self._clip.fps) % len(self._clip)
+        values = _values(armature, _frame(self._clip, frame), self._order.delivery.bones)
+        if not self._shown:
+            self._before = {where: _value(armature, *where) for where in values}
+            armature[KEY] = json.dumps([[*where, value] for where, value in self._before.items()])
+        for where, value in values.items():
+            _set(armature, *where, value)
+        self._shown = {where: _value(armature, *where) for where in values}
+
+    def end(self) -> None:
+        """Show no more of this clip. The character stands as before, but for what has been changed by others meanwhile."""
+        armature = self._character.find() if self._character and self._shown else None
+        if armature:
+            for where, value in self._shown.items():
+                if _value(armature, *where) == value:
+                    _set(armature, *where, self._before[where])
+            armature.pop(KEY, None)
+        self._character = self._order = self._sent = self._clip = None
+        self._before, self._shown = {}, {}
+
+    def _take(self, told: messages.Preview) -> None:
+        assert self._order
+        local, root = told.rotations, told.root_translation
+        if self._sent is None:
+            self._began = time.monotonic()
+        else:
+            local = np.concatenate([self._sent.local[: told.start], local])
+            root = np.concatenate([self._sent.root[: told.start], root])
+        self._sent = Clip(local, root, np.zeros((len(root), 4), dtype=bool), self._order.request.fps, SMPL)
+        self._clip = place(self._order, self._sent)
+
+
+def heal() -> None:
+    """Put right what an undo step or a file brings back of a preview."""
+    for obj in bpy.data.objects:
+        if KEY in obj:
+            for bone, name, value in json.loads(obj[KEY]):
+                if bone in obj.pose.bones:
+                    _set(obj, bone, name, value)
+            del obj[KEY]
+
+
+def _may_show(context: bpy.types.Context, armature: bpy.types.Object) -> bool:
+    """Not where the animator watches something else, or where a moved bone would be keyed."""
+    plays = any(window.screen.is_animation_playing for window in context.window_manager.windows)
+    return not plays and armature.mode != "EDIT" and not context.scene.tool_settings.use_keyframe_insert_auto
+
+
+def _frame(clip: Clip, frame: int) -> Clip:
+    one = slice(frame, frame + 1)
+    return replace(clip, local=clip.local[one], root=clip.root[one], contacts=clip.contacts[one])
+
+
+def _values(armature: bpy.types.Object, clip: Clip, bones: tuple[str, ...]) -> dict[tuple[str, str], list[float]]:
+    channels = clip_to_channels(armature, bpy.context.evaluated_depsgraph_get(), clip)
+    return {(c.bone, c.property): c.values[0].tolist() for c in channels if not bones or c.bone in bones}
+
+
+def _value(armature: bpy.types.Object, bone: str, name: str) -> tuple[float, ...]:
+    return tuple(getattr(armature.pose.bones[bone], name))
+
+
+def _set(armature: bpy.types.Object, bone: str, name: str, value: object) -> None:
+    setattr(armature.pose.bones[bone], name, value)

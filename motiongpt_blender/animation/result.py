@@ -1,0 +1,133 @@
+"""Where made clips go: into actions of their own, or among the keys of the character's action."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from uuid import uuid4
+
+import bpy
+import numpy as np
+
+from ...backend.motion.clip import Clip
+from ...backend.protocol.errors import Code, MotionGPTError
+from ..orders import Order
+from ..rigs.rig import read_rig
+from .action import Channel, Track, action_name, assign, data_path, new_action
+from .channels import distance_of, nearest_form
+from .clip import clip_to_channels
+from .curves import new_keys, put_keys
+from .history import Record, stamp
+from .keys import choose_keys
+
+
+def require_target(armature: bpy.types.Object, mode: str) -> None:
+    """MotionGPTError if the keys of the action that `armature` has are to be changed and cannot be."""
+    action = armature.animation_data and armature.animation_data.action
+    if mode != "NEW" and action and not action.is_editable:
+        raise MotionGPTError(
+            Code.INVALID_PARAMS, f"The action {action.name} comes from a library file.", "Have the clip in a new action, or make it local."
+        )
+
+
+def to_tracks(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip, order: Order) -> Generator[None, None, list[Track]]:
+    """The keys of a finished clip on the character's bones, worked out bone after bone; Blender's data is read at first only."""
+    delivery = order.delivery
+    channels = clip_to_channels(armature, depsgraph, clip, order.fixed)
+    if delivery.bones:
+        channels = [channel for channel in channels if channel.bone in delivery.bones]
+    if delivery.mode != "NEW" and (bag := channelbag(armature)):
+        channels = [_joined(armature, bag, channel, order) for channel in channels]
+    units_per_metre = read_rig(armature).scale
+    tracks = []
+    for channel in channels:
+        yield
+        distance, is_turn = distance_of(channel.property)
+        tolerance = np.radians(delivery.keys.degrees) if is_turn else delivery.keys.millimetres / 1000 * units_per_metre
+        tracks.append((channel, choose_keys(channel.values, delivery.keys, order.fixed, distance, tolerance)))
+    return tracks
+
+
+def make_action(armature: bpy.types.Object, name: str, order: Order, tracks: Sequence[Track]) -> bpy.types.Action:
+    """An action of a clip for `armature`, which is not given it yet."""
+    action = new_action(armature, name, order.start, tracks)
+    if order.request.loop:
+        action.use_frame_range, action.use_cyclic = True, True
+        action.frame_start, action.frame_end = order.start, order.end
+    return action
+
+
+def put(armature: bpy.types.Object, order: Order, variations: Sequence[Sequence[Track]], bundle: str) -> list[bpy.types.Action]:
+    """Put the clips of an order where they belong, an action for each; the character plays the first.
+
+    The action that it had is changed only where the order says so and there is one clip; of several each gets a copy of it.
+    """
+    had = armature.animation_data and armature.animation_data.action
+    group, actions = uuid4().hex, []
+    for index, tracks in enumerate(variations):
+        name = action_name(order.prompt)
+        if order.delivery.mode == "NEW" or had is None or channelbag(armature) is None:
+            action = make_action(armature, name, order, tracks)
+        else:
+            action = had if len(variations) == 1 else had.copy()
+            _change(armature, action, order, tracks)
+        if len(variations) > 1:
+            action.name = f"{name} {index + 1}"
+            action.use_fake_user = True
+        stamp(action, Record(order, bundle, group, index + 1, len(variations)))
+        actions.append(action)
+    assign(armature, actions[0])
+    return actions
+
+
+def channelbag(armature: bpy.types.Object, action: bpy.types.Action | None = None) -> bpy.types.ActionChannelbag | None:
+    """The curves that move `armature`: of the action it plays, or of a copy of that."""
+    data = armature.animation_data
+    if data is None or data.action is None or data.action_slot is None:
+        return None
+    action = action or data.action
+    slot = action.slots[data.action_slot.identifier]
+    return next((bag for layer in action.layers for strip in layer.strips if (bag := strip.channelbag(slot))), None)
+
+
+def _change(armature: bpy.types.Object, action: bpy.types.Action, order: Order, tracks: Sequence[Track]) -> None:
+    bag = channelbag(armature, action)
+    assert bag
+    kept = [order.start + frame for frame in order.delivery.kept]
+    for channel, keys in tracks:
+        path = data_path(channel)
+        for index in range(keys.values.shape[1]):
+            curve = bag.fcurves.find(path, index=index)
+            if curve is None:
+                curve = bag.fcurves.new(path, index=index, group_name=channel.bone)
+                if not kept:
+                    _hold(curve, _still(armature, channel)[index], order)
+            put_keys(curve, new_keys(keys, index, order.start), order.start, order.end, kept)
+
+
+def _hold(curve: bpy.types.FCurve, value: float, order: Order) -> None:
+    """Keep a value that had no keys as it is before and after the clip."""
+    for frame in (order.start - 1, order.end + 1):
+        curve.keyframe_points.insert(frame, value).interpolation = "CONSTANT"
+
+
+def _joined(armature: bpy.types.Object, bag: bpy.types.ActionChannelbag, channel: Channel, order: Order) -> Channel:
+    """The channel in the form that the keys around it have, and blended into them at both ends where that is asked for."""
+    path, still = data_path(channel), _still(armature, channel)
+    curves = [bag.fcurves.find(path, index=index) for index in range(channel.values.shape[1])]
+
+    def was(frame: int) -> np.ndarray:
+        return np.array([curve.evaluate(frame) if curve else still[index] for index, curve in enumerate(curves)])
+
+    values = nearest_form(channel.property, channel.values, was(order.start))
+    if order.delivery.mode == "BLEND":
+        values = values.copy()
+        frames = min(order.delivery.blend, len(values) // 2)
+        for i in range(frames):
+            share = (i / frames) ** 2 * (3 - 2 * i / frames)
+            for at in (i, len(values) - 1 - i):
+                old = nearest_form(channel.property, was(order.start + at)[None], values[at])[0]
+                values[at] = old + (values[at] - old) * share
+    return replace(channel, values=values)
+
+
+def _still(armature: bpy.types.Object, channel: Channel) -> np.ndarray:
+    return np.array(getattr(armature.pose.bones[channel.bone], channel.property))

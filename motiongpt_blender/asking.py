@@ -1,0 +1,135 @@
+"""From what the animator asks for and what is in the scene to an order."""
+
+from collections.abc import Sequence
+
+import bpy
+import numpy as np
+
+from ..backend.protocol import messages
+from ..backend.protocol.errors import Code, MotionGPTError
+from .orders import Delivery, Keys, Order
+from .path import floor_path
+from .poses import pose_now, poses_at
+from .properties import Asked, MotionGPTKeyPose
+
+
+def make_order(
+    context: bpy.types.Context,
+    armature: bpy.types.Object,
+    asked: Asked,
+    segments: Sequence[messages.Segment] = (),
+    longest: float = float("inf"),
+) -> Order:
+    """The order of clips for `armature` at the current frame; `segments` go before the prompt and length that are asked for.
+
+    MotionGPTError if it cannot be: no prompt and no pose, no length or more than `longest` seconds, a pose outside the clip.
+    """
+    fps = scene_rate(context.scene)
+    listed = {pose.frame: pose for pose in map(to_pose, asked.key_poses)}
+    start, frames = _range(context.scene, asked, sorted(listed), fps)
+    if segments:
+        frames = sum(segment.frames for segment in segments)
+    _require_length(frames, fps, longest)
+    if asked.pose_use == "LAST":
+        start = context.scene.frame_current - frames + 1
+    segments = segments or (messages.Segment(asked.prompt.strip(), frames),)
+    now = pose_now(armature, context)
+    ends = {"FIRST": [start], "LAST": [start + frames - 1], "BOTH": [start, start + frames - 1], "NONE": []}[asked.pose_use]
+    poses = {frame: messages.Pose(frame, now.rotations, now.root_translation) for frame in ends} | listed
+    path = floor_path(context, armature, asked.path) if asked.path else None
+    request = messages.Generate(
+        segments=tuple(segments),
+        fps=fps,
+        seed=asked.seed,
+        poses=_in_clip(poses.values(), start, frames),
+        samples=asked.variations,
+        candidates=asked.candidates,
+        loop=asked.loop,
+        path=path,
+        face_path=asked.face_path,
+        lock_feet=asked.lock_feet,
+        preview=asked.preview,
+        guidance=asked.guidance,
+    )
+    if not request.poses and not any(segment.prompt.strip() for segment in segments):
+        raise MotionGPTError(Code.INVALID_PARAMS, "There is no prompt.", "Say what the character does, or use its current pose.")
+    return Order(request, start, now if not poses and path is None else None, _delivery(asked))
+
+
+def make_inbetween_order(
+    context: bpy.types.Context,
+    armature: bpy.types.Object,
+    asked: Asked,
+    frames: Sequence[int],
+    bones: Sequence[str],
+    longest: float = float("inf"),
+) -> Order:
+    """The order of what lies between the keyed poses at `frames` of the scene, in time order; `bones` are keyed, all if empty.
+
+    MotionGPTError if there is nothing between them, or more than `longest` seconds.
+    """
+    if frames[-1] - frames[0] < len(frames):
+        raise MotionGPTError(
+            Code.INVALID_PARAMS, "There is no frame between the selected keys.", "Select keys that lie further apart in time."
+        )
+    start, count, fps = frames[0], frames[-1] - frames[0] + 1, scene_rate(context.scene)
+    _require_length(count, fps, longest)
+    request = messages.Generate(
+        segments=(messages.Segment(asked.prompt.strip(), count),),
+        fps=fps,
+        seed=asked.seed,
+        poses=_in_clip(poses_at(armature, frames), start, count),
+        samples=asked.variations,
+        candidates=asked.candidates,
+        lock_feet=asked.lock_feet,
+        preview=asked.preview,
+        guidance=asked.guidance,
+    )
+    kept = tuple(frame - start for frame in frames)
+    return Order(request, start, None, Delivery("REPLACE", keys=_keys(asked), kept=kept, bones=tuple(bones)))
+
+
+def scene_rate(scene: bpy.types.Scene) -> float:
+    return scene.render.fps / scene.render.fps_base
+
+
+def to_pose(item: MotionGPTKeyPose) -> messages.Pose:
+    return messages.Pose(item.frame, np.array(item["rotations"]).reshape(-1, 4), np.array(item["root"]))
+
+
+def _range(scene: bpy.types.Scene, asked: Asked, listed: Sequence[int], fps: float) -> tuple[int, int]:
+    """The frame of the scene where the clip starts, and how many frames it has."""
+    if asked.length != "POSES":
+        return scene.frame_current, asked.frames if asked.length == "FRAMES" else round(asked.seconds * fps)
+    if len(listed) < 2:
+        raise MotionGPTError(
+            Code.INVALID_PARAMS, "The length is that from the first key pose to the last, and there are not two.", "Add key poses."
+        )
+    return listed[0], listed[-1] - listed[0] + 1
+
+
+def _in_clip(poses: Sequence[messages.Pose], start: int, frames: int) -> tuple[messages.Pose, ...]:
+    for pose in poses:
+        if not start <= pose.frame < start + frames:
+            raise MotionGPTError(
+                Code.INVALID_PARAMS,
+                f"The key pose at frame {pose.frame} lies outside the clip (frames {start} to {start + frames - 1}).",
+                "Change where the clip starts or how long it is, or remove the pose.",
+            )
+    return tuple(messages.Pose(p.frame - start, p.rotations, p.root_translation) for p in sorted(poses, key=lambda p: p.frame))
+
+
+def _require_length(frames: int, fps: float, longest: float) -> None:
+    if frames < 2 or frames / fps > longest + 1e-6:
+        limit = f" and at most {longest:g} seconds" if np.isfinite(longest) else ""
+        raise MotionGPTError(
+            Code.INVALID_PARAMS, f"A clip of {frames / fps:g} seconds cannot be made.", f"Ask for at least two frames{limit}."
+        )
+
+
+def _delivery(asked: Asked) -> Delivery:
+    return Delivery(asked.mode, asked.blend_frames, _keys(asked), asked.in_place, asked.extend_scene)
+
+
+def _keys(asked: Asked) -> Keys:
+    return Keys(asked.keys, asked.key_step, asked.key_degrees, asked.key_millimetres)

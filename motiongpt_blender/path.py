@@ -1,0 +1,52 @@
+"""A curve object as the way to walk."""
+
+import bpy
+import numpy as np
+
+from ..backend.motion import rotations
+from ..backend.protocol.errors import Code, MotionGPTError
+from .rigs.rig import read_rig
+
+
+def find_curve(name: str) -> bpy.types.Object | None:
+    """The curve object called `name`, none if that is empty; MotionGPTError if there is no such curve."""
+    curve = bpy.data.objects.get(name)
+    if name and (curve is None or curve.type != "CURVE"):
+        raise MotionGPTError(Code.INVALID_PARAMS, f"There is no curve called {name}.", "Name a curve object of this file.")
+    return curve
+
+
+def floor_path(context: bpy.types.Context, armature: bpy.types.Object, curve: bpy.types.Object) -> np.ndarray:
+    """The curve's first spline as points `(P, 2)`, x and z in metres on the floor of the character's canonical frame.
+
+    MotionGPTError if it has fewer than two points.
+    """
+    depsgraph = context.evaluated_depsgraph_get()
+    points = _points(curve)
+    if len(points) < 2:
+        raise MotionGPTError(Code.INVALID_PARAMS, f"The curve {curve.name} has no length.", "Draw a curve with at least two points.")
+    to_armature = np.array(armature.evaluated_get(depsgraph).matrix_world.inverted() @ curve.evaluated_get(depsgraph).matrix_world)
+    rig = read_rig(armature)
+    inside = points @ to_armature[:3, :3].T + to_armature[:3, 3]
+    return (rotations.rotate(rig.to_canonical, inside - rig.floor) / rig.scale)[:, [0, 2]]
+
+
+def _points(curve: bpy.types.Object) -> np.ndarray:
+    """The points `(P, 3)` of the first spline in the curve's own space, whatever thickness the curve has."""
+    data = curve.data.copy()
+    data.bevel_depth = data.extrude = 0.0
+    data.bevel_object = None
+    for spline in data.splines[1:]:
+        data.splines.remove(spline)
+    line = bpy.data.objects.new(curve.name, data)
+    try:
+        mesh = line.to_mesh()
+        points = np.empty(3 * len(mesh.vertices))
+        mesh.vertices.foreach_get("co", points)
+        line.to_mesh_clear()
+    finally:
+        bpy.data.objects.remove(line)
+        bpy.data.curves.remove(data)
+    points = points.reshape(-1, 3)
+    closed = len(points) and len(curve.data.splines) and curve.data.splines[0].use_cyclic_u
+    return np.concatenate([points, points[:1]]) if closed else points

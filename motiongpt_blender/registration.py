@@ -5,15 +5,21 @@ from collections.abc import Callable, Iterator
 
 import bpy
 
-from . import jobs, preferences, properties
+from . import command, jobs, preferences, properties, properties_batch
 from .animation import preview
-from .operators import backend, export, generate, rig
-from .panels import sidebar
+from .batch import bake as batches
+from .batch.run import batch as running_batch
+from .operators import backend, bake, export, generate, lists, rig, sequence
+from .panels import batch, sidebar
+from .panels import sequence as sequence_panel
 
 CLASSES: tuple[type, ...] = (
     preferences.MotionGPTPreferences,
     properties.MotionGPTKeyPose,
     properties.MotionGPTSettings,
+    properties_batch.MotionGPTSegment,
+    properties_batch.MotionGPTBatchRow,
+    properties_batch.MotionGPTBatchSettings,
     generate.MOTIONGPT_OT_generate,
     generate.MOTIONGPT_OT_inbetween,
     generate.MOTIONGPT_OT_again,
@@ -21,9 +27,19 @@ CLASSES: tuple[type, ...] = (
     backend.MOTIONGPT_OT_backend_start,
     backend.MOTIONGPT_OT_backend_stop,
     rig.MOTIONGPT_OT_add_smpl_rig,
+    lists.MOTIONGPT_OT_list_add,
+    lists.MOTIONGPT_OT_list_remove,
+    lists.MOTIONGPT_OT_list_move,
+    sequence.MOTIONGPT_OT_generate_sequence,
+    bake.MOTIONGPT_OT_bake_batch,
+    bake.MOTIONGPT_OT_load_table,
     export.MOTIONGPT_OT_export_bvh,
     export.MOTIONGPT_OT_export_amass,
     sidebar.MOTIONGPT_PT_main,
+    sequence_panel.MOTIONGPT_UL_segments,
+    sequence_panel.MOTIONGPT_PT_sequence,
+    batch.MOTIONGPT_UL_rows,
+    batch.MOTIONGPT_PT_batch,
 )
 
 
@@ -31,20 +47,24 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     properties.add_to_scene()
+    properties_batch.add_to_scene()
     bpy.types.VIEW3D_MT_armature_add.append(rig.draw_in_add_menu)
     bpy.types.TOPBAR_MT_file_export.append(export.draw_in_export_menu)
     for event, handler in _handlers():
         event.append(handler)
     atexit.register(jobs.session.stop)
+    command.register()
 
 
 def unregister() -> None:
+    command.unregister()
     atexit.unregister(jobs.session.stop)
     jobs.stop_backend()
     for event, handler in _handlers():
         event.remove(handler)
     bpy.types.TOPBAR_MT_file_export.remove(export.draw_in_export_menu)
     bpy.types.VIEW3D_MT_armature_add.remove(rig.draw_in_add_menu)
+    properties_batch.remove_from_scene()
     properties.remove_from_scene()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)
@@ -54,6 +74,7 @@ def _handlers() -> Iterator[tuple[list, Callable]]:
     """What is done when something happens in Blender."""
     events = bpy.app.handlers
     yield events.load_pre, _before_load
+    yield events.load_post, _after_load
     if hasattr(events, "exit_pre"):  # since Blender 5.2
         yield events.exit_pre, _before_exit
     for event in (events.undo_pre, events.redo_pre, events.save_pre, events.render_init):
@@ -65,7 +86,13 @@ def _handlers() -> Iterator[tuple[list, Callable]]:
 
 @bpy.app.handlers.persistent
 def _before_load(*_: object) -> None:
+    running_batch.abandon()
     jobs.abandon()
+
+
+@bpy.app.handlers.persistent
+def _after_load(*_: object) -> None:
+    batches.look_for_unfinished()
 
 
 @bpy.app.handlers.persistent

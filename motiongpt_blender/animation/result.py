@@ -49,10 +49,19 @@ def to_tracks(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: 
 def make_action(armature: bpy.types.Object, name: str, order: Order, tracks: Sequence[Track]) -> bpy.types.Action:
     """An action of a clip for `armature`, which is not given it yet."""
     action = new_action(armature, name, order.start, tracks)
+    _mark_segments(action, order)
     if order.request.loop:
         action.use_frame_range, action.use_cyclic = True, True
         action.frame_start, action.frame_end = order.start, order.end
     return action
+
+
+def _mark_segments(action: bpy.types.Action, order: Order) -> None:
+    """Mark where each of several prompts begins."""
+    segments, frame = order.request.segments, order.start
+    for segment in segments if len(segments) > 1 else ():
+        action.pose_markers.new(segment.prompt).frame = frame
+        frame += segment.frames
 
 
 def put(armature: bpy.types.Object, order: Order, variations: Sequence[Sequence[Track]], bundle: str) -> list[bpy.types.Action]:

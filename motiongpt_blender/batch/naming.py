@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from ...backend.protocol.errors import Code, MotionGPTError
 
 FIELDS = {"prompt": "a prompt", "index": 1, "character": "Anna", "seed": 0}  # with an example of each, to check rules with
-_LONGEST = 200  # letters; Blender keeps 255 bytes
+_LONGEST = 200  # bytes; Blender keeps 255, and numbers may follow
 
 
 def check_rule(rule: str) -> None:
@@ -25,7 +25,12 @@ def check_rule(rule: str) -> None:
 
 def name_by(rule: str, prompt: str, index: int, character: str, seed: int) -> str:
     """The name by a checked rule."""
-    return " ".join(rule.format(prompt=prompt, index=index, character=character, seed=seed).split())[:_LONGEST]
+    return fitting(rule.format(prompt=prompt, index=index, character=character, seed=seed))
+
+
+def fitting(name: str) -> str:
+    """The name as Blender can keep it."""
+    return " ".join(name.split()).encode()[:_LONGEST].decode(errors="ignore")
 
 
 def told_apart(names: Iterable[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import shutil
 import time
 import zipfile
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from ...backend.files import write_whole
 from ...backend.protocol import messages
 from ...backend.protocol.errors import Code, MotionGPTError
 from ...backend.protocol.wire import pack, unpack
+from ..orders import Order
 
 _PLAN = "plan.json"
+_KEPT_SECONDS = 14 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,21 @@ class Task:
     name: str
     character: str
     tags: tuple[str, ...]
-    request: messages.Generate
+    order: Order
 
     @property
     def key(self) -> str:
         """Equal for tasks that one clip serves."""
-        return hashlib.sha256(json.dumps(pack(self.request), sort_keys=True).encode()).hexdigest()[:20]
+        return hashlib.sha256(json.dumps(pack(self.order.request), sort_keys=True).encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A batch: its tasks, the .blend that they are for (empty if not saved yet), and how they are laid out."""
+    """A batch: its tasks, and the .blend that they are for (empty if not saved yet).
+
+    `layout`: actions only (ACTIONS), strips one after another on a track (SEQUENCE) or on a track each (TRACKS), from `frame` on.
+    With `travel_on` each clip of a character starts where the one before it ended. `assets` are marked, `previews` drawn.
+    """
 
     blend: str
     tasks: tuple[Task, ...]
@@ -47,6 +54,12 @@ class Plan:
     travel_on: bool
     assets: bool
     previews: bool
+
+    def span(self, task: Task) -> range:
+        """The frames of a task among those of its character, one after another."""
+        before = takewhile(lambda other: other.name != task.name, self.tasks)
+        start = self.frame + sum(other.order.request.frames for other in before if other.character == task.character)
+        return range(start, start + task.order.request.frames)
 
 
 class Store:
@@ -57,9 +70,10 @@ class Store:
 
     @classmethod
     def create(cls, root: Path, plan: Plan) -> "Store":
-        """A new store in the folder `root`, in place of those that the same file had; MotionGPTError if it cannot be written."""
-        for old in _stores(root, plan.blend):
-            old.remove()
+        """A new store in the folder `root`; those of long ago are removed. MotionGPTError if it cannot be written."""
+        for path in root.glob(f"*/{_PLAN}"):
+            if path.stat().st_mtime < time.time() - _KEPT_SECONDS:
+                shutil.rmtree(path.parent, ignore_errors=True)
         folder = root / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**9:09}"
         try:
             folder.mkdir(parents=True)
@@ -85,7 +99,7 @@ class Store:
     def save(self, task: Task, clip: messages.MadeClip) -> None:
         """Keep the clip of a task; MotionGPTError if it cannot be written."""
         file = io.BytesIO()
-        np.savez_compressed(file, **dataclasses.asdict(clip))
+        np.savez(file, **dataclasses.asdict(clip))
         write_whole(self._clip(task), file.getvalue())
 
     def load(self, task: Task) -> messages.MadeClip:
@@ -98,9 +112,6 @@ class Store:
                 self._clip(task).unlink(missing_ok=True)
             raise MotionGPTError(Code.INTERNAL_ERROR, "The clip that was kept cannot be read.", "Resume the batch.") from error
         return messages.MadeClip(**{name: value if value.ndim else value.item() for name, value in fields.items()})
-
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _clip(self, task: Task) -> Path:
         return self.folder / f"{task.key}.npz"

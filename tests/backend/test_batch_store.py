@@ -1,16 +1,28 @@
 """What a batch keeps on disk, without Blender."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from motiongpt.backend.protocol.errors import MotionGPTError
 from motiongpt.backend.protocol.messages import Generate, MadeClip, Segment
+from motiongpt.motiongpt_blender.batch.naming import fitting
+from motiongpt.motiongpt_blender.batch.plan import Defaults, Outcome, plan_tasks
 from motiongpt.motiongpt_blender.batch.store import Plan, Store, Task
+from motiongpt.motiongpt_blender.batch.table import Row
+from motiongpt.motiongpt_blender.orders import Order
 
 
 def task(name: str, prompt: str = "walk", seed: int = 0, character: str = "Anna") -> Task:
-    return Task(name, character, ("slow", "Tänzer"), Generate((Segment(prompt, 24),), 24.0, seed))
+    return Task(name, character, ("slow", "Tänzer"), Order(Generate((Segment(prompt, 24),), 24.0, seed), 1))
+
+
+def plan_rows(*rows: Row, characters: tuple[str, ...] = ("Anna", "Ben"), rule: str = "{prompt}") -> list[Task]:
+    defaults = Defaults(2.0, 7, False, rule, 24.0, str.upper)
+    return plan_tasks(
+        rows, characters, ("Anna", "Ben"), defaults, lambda _, segments, seed, loop: Order(Generate(segments, 24.0, seed, loop=loop), 1)
+    )
 
 
 def plan(*tasks: Task, blend: str = "/some/Tänze.blend") -> Plan:
@@ -57,15 +69,26 @@ def test_one_clip_serves_all_tasks_that_ask_for_the_same(tmp_path):
     assert store.has(tasks[1])
 
 
-def test_each_file_has_its_own_batch_and_only_the_last(tmp_path):
+def test_each_file_has_its_own_last_batch(tmp_path):
     first = Store.create(tmp_path, plan(task("walk")))
-    other = Store.create(tmp_path, plan(task("walk"), blend=""))
+    Store.create(tmp_path, plan(task("walk"), blend=""))
     second = Store.create(tmp_path, plan(task("sit", "sit")))
     found = Store.latest(tmp_path, first.plan.blend)
     assert found and found.folder == second.folder
-    assert not first.folder.exists() and other.folder.exists()
     assert Store.latest(tmp_path, "/another.blend") is None
     assert Store.latest(tmp_path / "nothing", "") is None
+
+
+def test_batches_of_long_ago_are_removed(tmp_path):
+    old, new = (Store.create(tmp_path, plan(task("walk"))) for _ in range(2))
+    os.utime(old.folder / "plan.json", (0, 0))
+    Store.create(tmp_path, plan(task("sit")))
+    assert new.folder.exists() and not old.folder.exists()
+
+
+def test_tasks_of_a_character_follow_each_other():
+    wanted = plan(task("walk"), task("walk of Ben", character="Ben"), task("sit"))
+    assert [wanted.span(t) for t in wanted.tasks] == [range(1, 25), range(1, 25), range(25, 49)]
 
 
 def test_folder_that_was_damaged_is_passed_over(tmp_path):
@@ -94,3 +117,46 @@ def test_key_follows_the_request_alone():
     walk = task("walk")
     assert walk.key == replace(walk, name="x", character="Ben", tags=()).key
     assert len({walk.key, task("walk", seed=1).key, task("walk", "run").key}) == 3
+
+
+def test_each_row_is_a_task_for_each_character_or_for_its_own():
+    tasks = plan_rows(Row("walk"), Row("sit", 1.5, seed=3, character="Ben", name="my sit", tags=("a",), loop=True), Row("run", frames=10))
+    assert [(t.name, t.character, t.order.request.frames, t.order.request.seed, t.order.request.loop) for t in tasks] == [
+        ("WALK", "Anna", 48, 7, False),
+        ("WALK.001", "Ben", 48, 7, False),
+        ("my sit", "Ben", 36, 3, True),
+        ("RUN", "Anna", 10, 7, False),
+        ("RUN.001", "Ben", 10, 7, False),
+    ]
+    assert tasks[2].tags == ("a",) and tasks[0].key == tasks[1].key
+
+
+def test_names_by_rule_are_those_of_rows():
+    tasks = plan_rows(Row("walk"), Row("sit"), rule="{character}_{index:02}_{seed}")
+    assert [t.name for t in tasks] == ["Anna_01_7", "Ben_01_7", "Anna_02_7", "Ben_02_7"]
+
+
+def test_name_is_cut_where_blender_would_cut_it_within_a_letter():
+    assert fitting("ä" * 150) == "ä" * 100
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "said"),
+    [
+        ((Row("walk", character="Cleo"), Row("sit", character="Dan")), {}, r"no character Cleo, Dan"),
+        ((Row("walk"),), {"characters": ()}, r"Row 1, 'walk', has no character"),
+        ((Row("walk"), Row("")), {}, r"Row 2 has no prompt"),
+        ((Row("walk"),), {"rule": "{name}"}, r"No names can be made"),
+    ],
+)
+def test_what_cannot_be_planned_is_said(rows, options, said):
+    with pytest.raises(MotionGPTError, match=said) as raised:
+        plan_rows(*rows, **options)
+    assert raised.value.remedy
+
+
+def test_report_says_what_became_of_each():
+    outcome = Outcome(5, made=["walk"], there=["sit"], failed={"run": "It is too long."}, end="The disk is full.")
+    assert outcome.summary == "1 made, 1 were there, 1 failed, 2 not made"
+    for line in ("The disk is full.", "  run: It is too long.", "  walk", "  sit"):
+        assert line in outcome.report.splitlines()

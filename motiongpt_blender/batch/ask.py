@@ -1,0 +1,61 @@
+"""From the table and what is in the scene to the plan of a batch."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+
+import bpy
+
+from ...backend.protocol import messages
+from ...backend.protocol.errors import MotionGPTError
+from ..animation.action import action_name, require_animatable
+from ..asking import make_order, scene_rate
+from ..orders import Order
+from ..properties import Asked
+from ..rigs.character import find_character
+from .plan import Defaults, plan_tasks
+from .store import Plan
+from .table import Row
+
+_NOT_ASKED = {"pose_use": "NONE", "mode": "NEW", "key_poses": (), "path": None, "variations": 1, "preview": False}
+
+
+def make_plan(context: bpy.types.Context, asked: Asked, rows: Iterable[Row], characters: Sequence[str] = ()) -> Plan:
+    """The plan of a batch for the `characters` of these names, or else for those that are selected.
+
+    MotionGPTError says what cannot be made, before anything is.
+    """
+    scene, clip = context.scene, context.scene.motiongpt
+    armatures = [obj for obj in scene.objects if obj.type == "ARMATURE"]
+    defaults = Defaults(clip.seconds, clip.seed, clip.loop, asked.rule, scene_rate(scene), action_name)
+    tasks = plan_tasks(rows, characters or _selected(context), [a.name for a in armatures], defaults, _order_maker(context))
+    if asked.skip_existing:
+        tasks = [task for task in tasks if task.name not in bpy.data.actions]
+    return Plan(bpy.data.filepath, tuple(tasks), asked.layout, scene.frame_current, asked.travel_on, asked.assets, asked.previews)
+
+
+def _selected(context: bpy.types.Context) -> list[str]:
+    selected = [obj.name for obj in context.selected_objects if obj.type == "ARMATURE"]
+    if selected:
+        return selected
+    try:
+        return [find_character(context).name]
+    except MotionGPTError:
+        return []  # the rows may name theirs
+
+
+def _order_maker(context: bpy.types.Context) -> Callable[[str, Sequence[messages.Segment], int, bool], Order]:
+    """Orders as the panel's settings have them, of clips that start beside the pose that their character stands in."""
+    asked = Asked(context.scene.motiongpt, **_NOT_ASKED)
+
+    @cache
+    def first_order(character: str) -> Order:
+        armature = context.scene.objects[character]
+        require_animatable(armature)
+        return make_order(context, armature, asked, (messages.Segment("any", 2),))
+
+    def order(character: str, segments: Sequence[messages.Segment], seed: int, loop: bool) -> Order:
+        first = first_order(character)
+        return replace(first, start=1, request=replace(first.request, segments=tuple(segments), seed=seed, loop=loop))
+
+    return order

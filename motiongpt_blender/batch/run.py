@@ -1,0 +1,258 @@
+"""A batch at work: one request after another, and at the end all actions and strips in one undo step."""
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+
+import bpy
+import numpy as np
+
+from ...backend.motion.clip import Clip
+from ...backend.protocol import messages
+from ...backend.protocol.errors import Code, MotionGPTError
+from .. import jobs, orders
+from ..animation import result
+from ..animation.action import require_animatable
+from ..animation.history import Record, stamp
+from ..preferences import backend_settings
+from . import nla
+from .picture import draw_clip
+from .plan import Outcome
+from .store import Store, Task
+
+KEY = "motiongpt_batch"  # custom property of an action: the batch that it is from, and its name in there
+REPORT = "MotionGPT Batch"
+_INTERVAL_SECONDS = 0.05
+_WAIT_INTERVAL_SECONDS = 0.005
+_TRIES = 2  # when the backend ends, which may not be the request's fault
+_ITEMS = (Code.INVALID_PARAMS, Code.OUT_OF_MEMORY, Code.INTERNAL_ERROR, Code.BACKEND_ENDED)  # errors of one clip; others stop the batch
+
+Steps = Generator[None, None, None]
+
+
+class Batch:
+    """Follows one batch at a time. `pump` moves it on; only `wait` waits.
+
+    `outcome` is what has become of the last one, `error` why it stopped before its end, `unfinished` how many actions of the
+    last batch of this file are not in it.
+    """
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None
+        self.error: MotionGPTError | None = None
+        self.unfinished = 0
+        self._steps: Steps | None = None
+        self._made = self._wanted = 0
+        self._started = 0.0
+
+    @property
+    def running(self) -> bool:
+        return self._steps is not None
+
+    @property
+    def words(self) -> str:
+        """Where things stand, for the animator."""
+        if not self.running:
+            return self.outcome.summary if self.outcome else "No batch has been made"
+        if self._made == self._wanted:
+            return "Writing the batch's keyframes"
+        left = self._seconds_left()
+        return f"Clip {self._made + 1} of {self._wanted}: {jobs.session.words}" + (f", {left / 60:.0f} min for all" if left > 90 else "")
+
+    @property
+    def fraction(self) -> float:
+        """How much of the clips is made, 0 to 1."""
+        return (self._made + jobs.session.fraction) / self._wanted if self._wanted and self._made < self._wanted else 1.0
+
+    def start(self, store: Store) -> None:
+        """Make what is missing in `store`, then write all of it; returns at once. MotionGPTError if something else is being made."""
+        if self.running or jobs.session.busy:
+            raise MotionGPTError(Code.BUSY, "The backend is busy.", "Wait until it is done, or cancel what it is doing.")
+        self.error = None
+        self.outcome = Outcome(len(store.plan.tasks))
+        self._made, self._wanted, self._started = 0, len(store.missing()), time.monotonic()
+        self._steps = self._run(store)
+        if not bpy.app.timers.is_registered(_tick):
+            bpy.app.timers.register(_tick, persistent=True)
+
+    def abandon(self) -> None:
+        """Write nothing, because another file is opened; what has been made is kept for when this one is opened again."""
+        if self.running:
+            self._steps = None
+            self.error = MotionGPTError(Code.CANCELLED, "Another file was opened during a batch.", "Open its file again to resume it.")
+
+    def pump(self) -> None:
+        """Take one step; never waits."""
+        if self._steps is None:
+            return
+        try:
+            next(self._steps)
+        except StopIteration:
+            self._steps = None
+
+    def wait(self, on_words: Callable[[str], None] = lambda words: None) -> None:
+        """Pump until the batch is done, and tell `on_words` where it stands; MotionGPTError if it stopped before its end."""
+        while self.running:
+            jobs.session.pump()
+            self.pump()
+            on_words(self.words)
+            time.sleep(_WAIT_INTERVAL_SECONDS)
+        if self.error:
+            raise self.error
+
+    def _seconds_left(self) -> float:
+        done = self._made + jobs.session.fraction
+        return (time.monotonic() - self._started) / done * (self._wanted - done) if self._made else 0.0
+
+    def _run(self, store: Store) -> Steps:
+        assert self.outcome
+        whys = {}
+        try:
+            for task in store.missing():
+                if why := (yield from self._make(store, task)):
+                    whys[task.key] = why
+                self._made += 1
+        except MotionGPTError as error:
+            self.error = error
+            self.outcome.end = str(error)
+        self._made = self._wanted
+        yield from _write(store, whys, self.outcome)
+        self._finish()
+
+    def _make(self, store: Store, task: Task) -> Generator[None, None, str]:
+        """Have the clip of a task made and kept; why it cannot be, or MotionGPTError if no other could be either."""
+
+        def keep(reply: messages.GenerateReply) -> Steps:
+            store.save(task, reply.clips[0])
+            yield
+
+        for _ in range(_TRIES):
+            try:
+                while jobs.session.busy:  # with something else that came in between
+                    yield
+                jobs.session.generate(backend_settings(bpy.context), task.order.request, keep)
+                jobs.watch()
+                while jobs.session.busy:
+                    yield
+                error = jobs.session.error
+            except MotionGPTError as raised:
+                error = raised
+            if error is None:
+                return ""
+            if error.code not in _ITEMS:
+                raise error
+            if error.code is not Code.BACKEND_ENDED:
+                break
+        return str(error)
+
+    def _finish(self) -> None:
+        assert self.outcome
+        self.unfinished = self.outcome.total - len(self.outcome.made) - len(self.outcome.there)
+        text = bpy.data.texts.get(REPORT) or bpy.data.texts.new(REPORT)
+        text.from_string(self.outcome.report)
+        bpy.ops.ed.undo_push(message="Bake Batch")  # one for all: hundreds would leave no room for the animator's own
+        jobs.redraw()
+
+
+def is_from(store: Store, task: Task) -> bool:
+    """Whether the action of a task is in this file."""
+    return any(action.get(KEY) == _mark(store, task) for action in bpy.data.actions)
+
+
+def _write(store: Store, whys: dict[str, str], outcome: Outcome) -> Steps:
+    """Write the actions of all clips that there are; characters are looked up anew each time, for anything may have happened."""
+    ends: dict[str, messages.Pose] = {}
+    for task in store.plan.tasks:
+        yield
+        if task.key in whys:
+            outcome.failed[task.name] = whys[task.key]
+        if not store.has(task):
+            continue
+        try:
+            clip = _place(store, task, ends)
+            if is_from(store, task):
+                outcome.there.append(task.name)
+            else:
+                yield from _write_task(store, task, clip)
+                outcome.made.append(task.name)
+        except MotionGPTError as error:
+            outcome.failed[task.name] = str(error)
+
+
+def _place(store: Store, task: Task, ends: dict[str, messages.Pose]) -> Clip:
+    """The clip of a task where it belongs. `ends` are the last poses of the characters' clips before it, and gets that of this one."""
+    order, made = task.order, store.load(task)
+    if store.plan.travel_on and task.character in ends:
+        order = replace(order, stand=ends[task.character])
+    clip = orders.finish(order, made, order.request.fps)
+    ends[task.character] = messages.Pose(len(clip) - 1, clip.local[-1], clip.root[-1])
+    return clip
+
+
+def _write_task(store: Store, task: Task, clip: Clip) -> Steps:
+    """Write the action of a task, and its strip."""
+    plan, order = store.plan, task.order
+    armature = _find(task.character)
+    tracks = yield from result.to_tracks(armature, bpy.context.evaluated_depsgraph_get(), clip, order)
+    pixels = draw_clip(clip.joints) if plan.previews else None
+    yield
+    armature = _find(task.character)
+    action = result.make_action(armature, task.name, order, tracks)
+    action.use_fake_user = True
+    action[KEY] = _mark(store, task)
+    model = jobs.session.model
+    stamp(action, Record(order, model.bundle if model else "", store.folder.name, 1, 1))
+    if plan.assets:
+        _mark_as_asset(action, task)
+    if pixels is not None:
+        _set_preview(action, pixels)
+    _lay_out(store, task, armature, action)
+
+
+def _lay_out(store: Store, task: Task, armature: bpy.types.Object, action: bpy.types.Action) -> None:
+    plan = store.plan
+    if plan.layout == "ACTIONS":
+        return
+    nla.stash_active_action(armature)
+    mates = [t for t in plan.tasks if t.character == task.character]
+    if plan.layout == "TRACKS":
+        nla.add_on_own_track(armature, action, plan.frame, muted=task is not mates[0])
+    else:
+        span = range(plan.frame, plan.span(mates[-1]).stop)
+        nla.add_to_lane(armature, action, plan.span(task).start, span, lambda other: other.get(KEY, "").startswith(f"{store.folder.name}/"))
+
+
+def _find(name: str) -> bpy.types.Object:
+    armature = bpy.context.scene.objects.get(name)
+    if armature is None:
+        raise MotionGPTError(Code.INVALID_PARAMS, f"{name} is no longer in the scene.", "Resume the batch when it is.")
+    require_animatable(armature)
+    return armature
+
+
+def _mark(store: Store, task: Task) -> str:
+    return f"{store.folder.name}/{task.name}"
+
+
+def _mark_as_asset(action: bpy.types.Action, task: Task) -> None:
+    action.asset_mark()
+    action.asset_data.description = task.order.prompt
+    for tag in task.tags:
+        action.asset_data.tags.new(tag, skip_if_exists=True)
+
+
+def _set_preview(action: bpy.types.Action, pixels: np.ndarray) -> None:
+    preview = action.preview_ensure()
+    preview.image_size = pixels.shape[:2]
+    preview.image_pixels_float.foreach_set(pixels.ravel())
+
+
+def _tick() -> float | None:
+    before = batch.words
+    batch.pump()
+    if batch.words != before:
+        jobs.redraw()
+    return _INTERVAL_SECONDS if batch.running else None
+
+
+batch = Batch()

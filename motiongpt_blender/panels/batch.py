@@ -1,0 +1,61 @@
+"""The sub-panel of batches."""
+
+import bpy
+
+from ..batch.run import REPORT, batch
+from ..operators.bake import MOTIONGPT_OT_bake_batch, MOTIONGPT_OT_load_table
+from ..operators.generate import MOTIONGPT_OT_cancel
+from .lists import PromptList, draw_list
+
+_SHOWN_FAILURES = 4
+
+
+class MOTIONGPT_UL_rows(PromptList, bpy.types.UIList):
+    pass
+
+
+class MOTIONGPT_PT_batch(bpy.types.Panel):
+    bl_label = "Batch"
+    bl_category = "MotionGPT"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_parent_id = "MOTIONGPT_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, context.scene.motiongpt_batch
+        column = draw_list(layout, "MOTIONGPT_UL_rows", settings, "ROWS")
+        column.separator()
+        column.operator(MOTIONGPT_OT_load_table.bl_idname, text="", icon="FILE_FOLDER")
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        if settings.active_row < len(settings.rows):
+            item = settings.rows[settings.active_row]
+            column.prop(item, "seed")
+            column.prop_search(item, "character", context.scene, "objects", icon="ARMATURE_DATA")
+            column.prop(item, "name", text="Action Name")
+            column.prop(item, "tags")
+            column.prop(item, "loop")
+            column.separator()
+        for name in ("layout", "travel_on", "rule", "assets", "previews", "skip_existing"):
+            column.prop(settings, name)
+        _draw_run(layout)
+
+
+def _draw_run(layout: bpy.types.UILayout) -> None:
+    if batch.running:
+        layout.progress(factor=batch.fraction, text=batch.words)
+        layout.operator(MOTIONGPT_OT_cancel.bl_idname, text="Cancel and Keep What Is Made", icon="X")
+        return
+    row = layout.row(align=True)
+    row.operator(MOTIONGPT_OT_bake_batch.bl_idname, icon="RENDER_ANIMATION")
+    if batch.unfinished:
+        row.operator(MOTIONGPT_OT_bake_batch.bl_idname, text=f"Resume ({batch.unfinished})").resume = True
+    if batch.outcome is None:
+        return
+    box = layout.box()
+    box.label(text=batch.outcome.summary, icon="ERROR" if batch.outcome.failed or batch.error else "CHECKMARK")
+    for name, why in list(batch.outcome.failed.items())[:_SHOWN_FAILURES]:
+        box.label(text=f"{name}: {why}")
+    box.label(text=f"All of it: text “{REPORT}” in the Text Editor")

@@ -1,0 +1,27 @@
+"""The sub-panel of sequences."""
+
+import bpy
+
+from ..operators.sequence import MOTIONGPT_OT_generate_sequence
+from .lists import PromptList, draw_list
+
+
+class MOTIONGPT_UL_segments(PromptList, bpy.types.UIList):
+    pass
+
+
+class MOTIONGPT_PT_sequence(bpy.types.Panel):
+    bl_label = "Sequence"
+    bl_category = "MotionGPT"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_parent_id = "MOTIONGPT_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, context.scene.motiongpt_batch
+        draw_list(layout, "MOTIONGPT_UL_segments", settings, "SEGMENTS")
+        if settings.segments:
+            total = sum(part.seconds for part in settings.segments)
+            layout.label(text=f"{len(settings.segments)} parts, {total:.1f} s", icon="TIME")
+        layout.operator(MOTIONGPT_OT_generate_sequence.bl_idname, icon="PLAY")

@@ -1,6 +1,8 @@
 """What the animator asks for. One definition for the panel's settings and the operators' properties."""
 # pyright: reportInvalidTypeForm=false
 
+from typing import Any
+
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
@@ -113,7 +115,7 @@ class Asked:
     def __init__(self, settings: MotionGPTSettings, **said: object) -> None:
         self._settings, self._said = settings, said
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return self._said[name] if name in self._said else getattr(self._settings, name)
 
     def but(self, **said: object) -> "Asked":

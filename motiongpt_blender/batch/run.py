@@ -126,6 +126,7 @@ class Batch:
             store.save(task, reply.clips[0])
             yield
 
+        error = None
         for _ in range(_TRIES):
             try:
                 while jobs.session.busy:  # with something else that came in between

@@ -1,4 +1,6 @@
 """What a batch keeps on disk, without Blender."""
+# pyright: reportMissingImports=false
+# (the package `motiongpt` is made by `tests/conftest.py`)
 
 import os
 from dataclasses import replace

@@ -1,4 +1,6 @@
 """Tables, names and previews of a batch, without Blender."""
+# pyright: reportMissingImports=false
+# (the package `motiongpt` is made by `tests/conftest.py`)
 
 import numpy as np
 import pytest

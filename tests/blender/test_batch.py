@@ -1,4 +1,5 @@
 """Batches, from a table to actions, strips and assets. The model is played by a script, except where the test says otherwise."""
+# pyright: reportInvalidTypeForm=false
 
 from collections.abc import Callable
 

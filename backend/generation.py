@@ -18,8 +18,10 @@ from .models.bundle import Bundle, open_bundle
 from .models.devices import choose, dtype_for
 from .motion.clip import Clip, clip_from_features
 from .motion.features import pose_to_features
-from .motion.feet import lock_feet, slide
-from .motion.fit import Constraint, errors, fit
+from .motion.feet import slide
+from .motion.finish import finish
+from .motion.fit import Constraint, errors
+from .motion.loop import SHORTEST
 from .protocol.errors import Code, MotionGPTError
 from .protocol.messages import Generate, GenerateReply, MadeClip
 from .tokenizer.vqvae import VQVAE
@@ -108,9 +110,9 @@ class Generator:
             anchor = constraints[0]
             clip = clip.placed(anchor.frame, self.skeleton.forward(anchor.local, anchor.root))
         model_error, _ = errors(clip, constraints)
-        clip = fit(clip, constraints)
-        if request.lock_feet:
-            clip = lock_feet(clip, [c.frame for c in constraints])
+        clip, cycle = finish(
+            clip, constraints, loop=request.loop, path=request.path, face_path=request.face_path, still_feet=request.lock_feet
+        )
         distance, angle = errors(clip, constraints)
         made = MadeClip(
             rotations=clip.local.astype(np.float32),
@@ -121,6 +123,8 @@ class Generator:
             constraint_error_mm=distance,
             constraint_error_deg=angle,
             foot_slide_mm_per_frame=slide(clip),
+            cycle_turn=cycle.turn if cycle else None,
+            cycle_travel=cycle.travel if cycle else None,
         )
         return GenerateReply((made,), request.fps, len(tokens), len(tokens) / max(1e-9, tokens[-1] - began), time.perf_counter() - began)
 
@@ -134,7 +138,7 @@ class Generator:
 
     def _length(self, request: Generate) -> int:
         """How many codes make up the asked-for time."""
-        if len(request.segments) != 1 or request.samples != 1 or request.loop or request.path is not None:
+        if len(request.segments) != 1 or request.samples != 1:
             raise MotionGPTError(Code.INVALID_PARAMS, "One clip of one segment can be made at a time.", "Ask for one.")
         if not (np.isfinite(request.fps) and request.fps > 0):
             raise MotionGPTError(
@@ -147,6 +151,14 @@ class Generator:
                 Code.INVALID_PARAMS,
                 f"A clip of {seconds:g} s is not possible with the bundle {self.bundle.name}.",
                 f"Ask for {shortest:g} to {self.bundle.max_seconds:g} s; make longer motion of several clips.",
+            )
+        if request.loop and seconds < SHORTEST:
+            raise MotionGPTError(Code.INVALID_PARAMS, f"A loop of {seconds:g} s is too short.", f"Ask for at least {SHORTEST:g} s.")
+        if request.loop and request.path is not None:
+            raise MotionGPTError(Code.INVALID_PARAMS, "A loop cannot follow a path.", "Leave one of them out.")
+        if request.path is not None and not _has_length(request.path):
+            raise MotionGPTError(
+                Code.INVALID_PARAMS, "The path has no length.", "Give it two points or more on the floor that are not in the same place."
             )
         return max(1, round(seconds * self.bundle.fps / self.bundle.network.frames_per_code))
 
@@ -196,3 +208,8 @@ class Generator:
         poses = [pose_to_features(self.skeleton.forward(c.local, c.root), c.local, self.skeleton) for c in constraints]
         normalised = (np.stack(poses) - self.bundle.mean) / self.bundle.std
         return self.tokenizer.encode_held(torch.from_numpy(normalised.astype(np.float32)).to(self.device)).tolist()
+
+
+def _has_length(path: np.ndarray) -> bool:
+    points = np.asarray(path)
+    return points.ndim == 2 and points.shape[1] == 2 and bool(np.isfinite(points).all() and np.ptp(points, axis=0).any())

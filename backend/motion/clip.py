@@ -34,27 +34,31 @@ class Clip:
         local[:, 0] = rotations.multiply(turn, local[:, 0])
         return replace(self, local=local, root=rotations.rotate(turn, self.root) + translation)
 
-    def placed(self, frame: int, joints: np.ndarray) -> "Clip":
-        """The clip turned about the vertical and moved on the floor so that at `frame` it stands and faces as `joints (J, 3)` do."""
+    def placement(self, frame: int, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The turn `(4,)` about the vertical and the way `(3,)` over the floor that bring `frame` to where `joints (J, 3)` are and face."""
         own = self.joints[frame]
         turn = turn_between(facing(own, self.skeleton), facing(joints, self.skeleton))
-        offset = joints[0] - rotations.rotate(turn, own[0])
-        return self.moved(turn, offset * [1.0, 0.0, 1.0])
+        return turn, (joints[0] - rotations.rotate(turn, own[0])) * [1.0, 0.0, 1.0]
 
-    def resampled(self, frames: int, fps: float) -> "Clip":
-        """The clip spread over `frames` frames, first on first and last on last, at `fps`."""
-        if frames == len(self):
-            return replace(self, fps=fps)
-        at = np.linspace(0.0, len(self) - 1.0, frames)
-        low = np.minimum(at.astype(int), max(0, len(self) - 2))
-        high, share = np.minimum(low + 1, len(self) - 1), at - low
+    def placed(self, frame: int, joints: np.ndarray) -> "Clip":
+        """The clip turned about the vertical and moved on the floor so that at `frame` it stands and faces as `joints (J, 3)` do."""
+        return self.moved(*self.placement(frame, joints))
+
+    def at(self, times: np.ndarray) -> "Clip":
+        """The clip at `times (N)`, frame numbers with fractions from 0 to the last."""
+        low = np.minimum(times.astype(int), max(0, len(self) - 2))
+        high, share = np.minimum(low + 1, len(self) - 1), times - low
         return replace(
             self,
             local=rotations.continuous(rotations.slerp(self.local[low], self.local[high], share[:, None])),
             root=self.root[low] + (self.root[high] - self.root[low]) * share[:, None],
-            contacts=self.contacts[np.rint(at).astype(int)],
-            fps=fps,
+            contacts=self.contacts[np.rint(times).astype(int)],
         )
+
+    def resampled(self, frames: int, fps: float) -> "Clip":
+        """The clip spread over `frames` frames, first on first and last on last, at `fps`."""
+        clip = self if frames == len(self) else self.at(np.linspace(0.0, len(self) - 1.0, frames))
+        return replace(clip, fps=fps)
 
 
 def clip_from_features(features: np.ndarray, skeleton: Skeleton, form: str) -> Clip:

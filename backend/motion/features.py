@@ -18,6 +18,7 @@ import numpy as np
 
 from . import rotations
 from .skeleton import Skeleton
+from .smooth import gaussian
 
 _UP = np.array([0.0, 1.0, 0.0])
 _FORWARD = np.array([0.0, 0.0, 1.0])
@@ -99,10 +100,10 @@ def joints_to_features(joints: np.ndarray, skeleton: Skeleton, local: np.ndarray
         joints = to_origin(joints, facing(joints[0], skeleton))
         hips, shoulders = _across(joints, skeleton)
         across = rotations.normalise(shoulders - hips)
-        forward = rotations.normalise(_gaussian(np.cross(_UP, across), skeleton.heading_smoothing))
+        forward = rotations.normalise(gaussian(np.cross(_UP, across), skeleton.heading_smoothing))
         forward[0] = _FORWARD  # as the data sets have it
     else:
-        forward = rotations.normalise(_gaussian(facing(joints, skeleton), _HEADING_SIGMA))
+        forward = rotations.normalise(gaussian(facing(joints, skeleton), _HEADING_SIGMA))
         unturn = turn_between(forward[0], _FORWARD)
         joints, forward = to_origin(joints, forward[0]), rotations.rotate(unturn, forward)
     unturn = turn_between(forward, _FORWARD)  # from the world into the heading frame
@@ -196,11 +197,3 @@ def _shortest_turns(joints: np.ndarray, unturn: np.ndarray, skeleton: Skeleton) 
             turns[:, child] = rotations.multiply(rotations.inverse(turned), bone)
             turned = bone
     return turns
-
-
-def _gaussian(values: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian filter over the first axis of `(T, C)`, cut at four sigma, the ends repeated."""
-    radius = int(4 * sigma + 0.5)
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    padded = np.pad(values, ((radius, radius), (0, 0)), mode="edge")
-    return np.stack([np.convolve(column, kernel / kernel.sum(), mode="valid") for column in padded.T], axis=-1)

@@ -1,36 +1,70 @@
 """Feet that stay where they touch the floor: contacts become still points, legs follow by two-bone inverse kinematics."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from . import rotations
 from .clip import Clip
 from .skeleton import Skeleton
+from .smooth import settle
 
-_STRETCH = 0.999  # share of the leg's length that it may reach
 _MIN_CONTACT_SECONDS = 0.1
+_FASTEST_CONTACT = 0.9  # metres a second: a foot that is faster does not rest, whatever its label says
+_ON_FLOOR = 0.1  # metres: a contact higher than that is on something else (a step, a chair) and keeps its height
+_STEP = 0.02  # metres between the places of a foot in two given poses from which on it takes a step
+_STEP_SECONDS, _STEP_HEIGHT = 0.4, 0.06
+_GIVE = 0.003  # metres that a swinging foot may sink before it is lifted, so that lifting starts gently
+_STRETCH = 0.99  # share of the leg's length up to which it is stretched freely; a clip's own straight legs stay
+_SINKING = 5.0  # metres a second²: how fast the root may go down for a leg's sake
+_DEEPEST = 0.2  # metres: and how far
+_ROOT_SECONDS, _FOOT_SECONDS = 0.3, 0.15  # time over which root and feet give way
+_HARD = 1e4  # weight of what must hold, against the gentleness of the way there
 _HINGE = np.array([1.0, 0.0, 0.0])  # axis of the knee in the frame of the upper leg
 
 
+@dataclass(frozen=True)
+class _Leg:
+    """Joint indices of a leg, and its two columns of the contacts: ankle, toe."""
+
+    hip: int
+    knee: int
+    ankle: int
+    toe: int
+    columns: tuple[int, int]
+
+
 def lock_feet(clip: Clip, fixed: Sequence[int] = ()) -> Clip:
-    """The clip with feet still during contacts and never below the floor; at the frames `fixed` nothing is changed."""
-    contacts = _steady(clip.contacts, round(_MIN_CONTACT_SECONDS * clip.fps))
-    joints, skeleton = clip.joints, clip.skeleton
-    local = clip.local.copy()
-    for side, columns in (("left", (0, 1)), ("right", (2, 3))):
-        hip, knee, ankle, toe = (skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle", "foot"))
-        points = joints[:, [toe, ankle]]
-        offset = _still(points, contacts[:, [columns[1], columns[0]]], np.asarray(fixed, dtype=int))
-        offset[:, 1] = _lift(points, skeleton.rest_heights[[toe, ankle]])
-        offset[list(fixed)] = 0.0
-        local = _reach(local, clip.root, skeleton, (hip, knee, ankle), offset)
-    return replace(clip, local=rotations.continuous(local), contacts=contacts)
+    """The clip with feet still during contacts and never below the floor; at the frames `fixed` nothing is changed.
+
+    The root goes up or down with the floor that the contacts are on, and down where a leg would not reach. Of all ways in
+    which the feet can be still the one with the least added acceleration is taken. A foot that stands in different places at
+    two of the frames `fixed` takes a step between them.
+    """
+    legs = _legs(clip.skeleton)
+    clip = replace(clip, contacts=_plausible(clip))
+    pinned = np.zeros(len(clip), dtype=bool)
+    pinned[list(fixed)] = True
+    clip = _onto_floor(clip, legs, pinned)
+    joints = clip.joints
+    clip, clearances = _stepping(clip, joints, legs, np.flatnonzero(pinned))
+    goals = [joints[:, leg.ankle] + _offset(clip, joints, leg, pinned, c) for leg, c in zip(legs, clearances, strict=True)]
+    clip = _within_reach(clip, joints, legs, goals, pinned)
+    local = clip.local
+    for leg, goal in zip(legs, goals, strict=True):
+        local = _reach(local, clip.root, clip.skeleton, leg, goal, pinned)
+    return replace(clip, local=rotations.continuous(local))
 
 
 def slide(clip: Clip) -> float:
-    """How far feet move over the floor while in contact, mm per frame on average.
+    """How far feet move over the floor while in contact, mm per frame on average."""
+    steps = slides(clip)
+    return float(steps.mean()) if len(steps) else 0.0
+
+
+def slides(clip: Clip) -> np.ndarray:
+    """How far (mm) a foot moves over the floor from one frame of a contact to the next, for all such frames of both feet.
 
     A foot that rolls turns about one point: of toe and ankle, where both touch, the one that moves less counts.
     """
@@ -38,13 +72,32 @@ def slide(clip: Clip) -> float:
     steps = np.linalg.norm(np.diff(points[..., [0, 2]], axis=0), axis=-1) * 1000.0
     resting = clip.contacts[1:] & clip.contacts[:-1]
     steps = np.where(resting, steps, np.inf).reshape(len(steps), 2, 2).min(axis=-1)
-    touching = np.isfinite(steps)
-    return float(steps[touching].mean()) if touching.any() else 0.0
+    return steps[np.isfinite(steps)]
 
 
-def _steady(contacts: np.ndarray, shortest: int) -> np.ndarray:
-    """Contacts `(T, 4)` without gaps and without touches that are shorter than `shortest` frames."""
-    steady = contacts.copy()
+def below_floor(clip: Clip) -> float:
+    """How far (mm) the lowest ankle or toe of any frame lies below the floor."""
+    at = list(clip.skeleton.contact_joints)
+    return float(max(0.0, -clip.joints[:, at, 1].min()) * 1000.0)
+
+
+def _legs(skeleton: Skeleton) -> tuple[_Leg, _Leg]:
+    def leg(side: str, columns: tuple[int, int]) -> _Leg:
+        hip, knee, ankle, toe = (skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle", "foot"))
+        return _Leg(hip, knee, ankle, toe, columns)
+
+    return leg("left", (0, 1)), leg("right", (2, 3))
+
+
+def _plausible(clip: Clip) -> np.ndarray:
+    """Contacts `(T, 4)` without those of feet in flight, without gaps and without touches that are too short to be any."""
+    points = clip.joints[:, list(clip.skeleton.contact_joints)]
+    speed = np.linalg.norm(np.diff(points[..., [0, 2]], axis=0), axis=-1) * clip.fps
+    flying = np.ones_like(clip.contacts)
+    flying[1:] &= speed > _FASTEST_CONTACT
+    flying[:-1] &= speed > _FASTEST_CONTACT
+    steady = clip.contacts & ~flying
+    shortest = round(_MIN_CONTACT_SECONDS * clip.fps)
     for value in (False, True):  # first fill the gaps, then drop the touches
         for column in steady.T:
             for begin, end in _runs(column if value else ~column):
@@ -54,70 +107,135 @@ def _steady(contacts: np.ndarray, shortest: int) -> np.ndarray:
     return steady
 
 
+def _stepping(clip: Clip, joints: np.ndarray, legs: Sequence[_Leg], fixed: np.ndarray) -> tuple[Clip, np.ndarray]:
+    """The clip without the contacts in which a foot must go from one place to another, and how high each then goes, `(2, T)`."""
+    contacts, clearances = clip.contacts.copy(), np.zeros((2, len(clip)))
+    for leg, clearance in zip(legs, clearances, strict=True):
+        columns = list(leg.columns)
+        for a, b in zip(fixed, fixed[1:], strict=False):
+            way = np.linalg.norm((joints[b, leg.ankle] - joints[a, leg.ankle])[[0, 2]])
+            if way < _STEP or not contacts[a : b + 1, columns].any(axis=-1).all():
+                continue
+            from_middle = np.abs(np.arange(len(clip)) - (a + b) / 2) / min(_STEP_SECONDS * clip.fps / 2, (b - a) / 2)
+            stepping = from_middle < 1.0
+            contacts[np.ix_(stepping, columns)] = False
+            clearance[stepping] = min(_STEP_HEIGHT, way / 2) * np.cos(np.pi / 2 * from_middle[stepping]) ** 2
+    return replace(clip, contacts=contacts), clearances
+
+
 def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
     """Begin and end (exclusive) of every stretch of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int)))
     return [(int(b), int(e)) for b, e in edges.reshape(-1, 2)]
 
 
-def _still(points: np.ndarray, contacts: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    """Offsets `(T, 3)` on the floor that hold a foot still: `points (T, 2, 3)` toe and ankle, `contacts (T, 2)` theirs.
-
-    From frame to frame the offset takes back what the touching joint moved (the toe's word before the ankle's), so a foot may
-    roll from heel to toe. Between two contacts it changes smoothly.
-    """
-    length = len(points)
-    offset = np.zeros((length, 3))
-    known = np.zeros(length, dtype=bool)
-    steps = np.diff(points, axis=0) * [1.0, 0.0, 1.0]
-    for begin, end in _runs(contacts[:, 0] | contacts[:, 1]):
-        both = contacts[begin : end - 1] & contacts[begin + 1 : end]
-        moved = np.where(both[:, :1], steps[begin : end - 1, 0], np.where(both[:, 1:], steps[begin : end - 1, 1], 0.0))
-        held = -np.concatenate([np.zeros((1, 3)), np.cumsum(moved, axis=0)])
-        pinned = fixed[(fixed >= begin) & (fixed < end)] - begin
-        offset[begin:end] = held - (_between(held, pinned) if len(pinned) else held.mean(axis=0))
-        known[begin:end] = True
-    known[fixed] = True
-    return _between(offset, np.flatnonzero(known)) if known.any() else offset
+def _heights(clip: Clip, joints: np.ndarray, leg: _Leg) -> np.ndarray:
+    """How high `(T, 2)` ankle and toe are above where they are when the foot stands flat on the floor."""
+    at = [leg.ankle, leg.toe]
+    return joints[:, at, 1] - clip.skeleton.rest_heights[at]
 
 
-def _between(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """`values (T, 3)` kept at the frames `known`, smoothly interpolated between them, constant outside."""
-    time = np.arange(len(values))
-    after = np.clip(np.searchsorted(known, time), 0, len(known) - 1)
-    before = np.clip(np.searchsorted(known, time, side="right") - 1, 0, len(known) - 1)
-    a, b = known[before], known[after]
-    share = np.clip((time - a) / np.maximum(b - a, 1), 0.0, 1.0)
-    share = (share * share * (3.0 - 2.0 * share))[:, None]
-    return values[a] * (1.0 - share) + values[b] * share
+def _touching(clip: Clip, joints: np.ndarray, leg: _Leg) -> tuple[np.ndarray, np.ndarray]:
+    """Where a leg's foot touches the floor `(T)`, and how high above it that touching part is `(T)`."""
+    heights = np.where(clip.contacts[:, list(leg.columns)], _heights(clip, joints, leg), np.inf).min(axis=-1)
+    touching = np.abs(heights) < _ON_FLOOR
+    return touching, np.where(touching, heights, 0.0)
 
 
-def _lift(points: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """How far up `(T,)` a foot must go so that neither toe nor ankle sinks under its height in T-pose."""
-    sunk = np.maximum(heights - points[..., 1], 0.0)
-    return np.maximum(sunk[:, 0], np.minimum(sunk[:, 1], heights[1]))
+def _onto_floor(clip: Clip, legs: Sequence[_Leg], pinned: np.ndarray) -> Clip:
+    """The clip raised or lowered, slowly, so that its contacts are on the floor as far as they agree."""
+    joints = clip.joints
+    touching, heights = (np.stack(both) for both in zip(*(_touching(clip, joints, leg) for leg in legs), strict=True))
+    weights = touching.sum(axis=0) + _HARD * _stiffness(_ROOT_SECONDS, clip) * pinned
+    if not weights.any():
+        return clip
+    wanted = np.where(pinned, 0.0, -heights.sum(axis=0) / np.maximum(touching.sum(axis=0), 1))
+    stiffness = _stiffness(_ROOT_SECONDS, clip)
+    level, still = np.full(len(clip) - 1, stiffness**0.5), np.zeros((len(clip) - 1, 1))
+    root = clip.root.copy()
+    root[~pinned, 1] += settle(stiffness, weights, wanted[:, None], level, still)[~pinned, 0]
+    return replace(clip, root=root)
 
 
-def _reach(local: np.ndarray, root: np.ndarray, skeleton: Skeleton, leg: tuple[int, int, int], offset: np.ndarray) -> np.ndarray:
-    """Rotations with the ankle moved by `offset (T, 3)`: knee and hip give, the foot keeps its turn in the world."""
-    hip, knee, ankle = leg
+def _offset(clip: Clip, joints: np.ndarray, leg: _Leg, pinned: np.ndarray, clearance: np.ndarray) -> np.ndarray:
+    """Offsets `(T, 3)` that hold a foot still in its contacts, on the floor, and `clearance (T)` above it where that is not 0."""
+    stiffness = _stiffness(_FOOT_SECONDS, clip)
+    contacts = clip.contacts[:, list(leg.columns)]
+    steps = np.diff(joints[:, [leg.ankle, leg.toe]], axis=0)[..., [0, 2]]
+    both = contacts[1:] & contacts[:-1]
+    moved = np.where(both[:, 1:], steps[:, 1], np.where(both[:, :1], steps[:, 0], 0.0))  # a foot rolls over its toe
+    free = 1.0 + _HARD**2 * stiffness * pinned
+    offset = np.zeros((len(clip), 3))
+    offset[:, [0, 2]] = settle(stiffness, free, np.zeros((len(clip), 2)), np.where(both.any(axis=-1), _HARD * stiffness, 0.0), -moved)
+
+    touching, heights = _touching(clip, joints, leg)
+    sole = _heights(clip, joints, leg)
+    sunk = np.maximum(-sole[:, 1], np.minimum(-sole[:, 0], clip.skeleton.rest_heights[leg.ankle]))
+    # A given pose may sink into the floor or float above it; what is before and after leads there.
+    floor = settle(stiffness, free, np.where(pinned, np.where(touching, heights, np.minimum(-sunk, 0.0)), 0.0)[:, None])[:, 0]
+    lift = np.maximum(sunk + clearance + np.minimum(floor, 0.0) - _GIVE, 0.0)
+    held = touching & ~pinned
+    wanted, weights = np.where(held, floor - heights, 0.0), free + stiffness * held
+    for _ in range(3):  # lift what sinks, which may push its neighbours down
+        offset[:, 1:2] = settle(stiffness, weights, wanted[:, None])
+        sinking = (offset[:, 1] < lift) & ~pinned
+        weights, wanted = np.where(sinking, _HARD, weights), np.where(sinking, lift, wanted)
+    offset[:, 1] = np.where(pinned, 0.0, np.maximum(offset[:, 1], lift))
+    return offset
+
+
+def _within_reach(clip: Clip, joints: np.ndarray, legs: Sequence[_Leg], goals: Sequence[np.ndarray], pinned: np.ndarray) -> Clip:
+    """The clip with the root lowered where a leg is too short for its goal."""
+    needed, drop = np.zeros(len(clip)), np.zeros(len(clip))
+    for leg, goal in zip(legs, goals, strict=True):
+        way = goal - joints[:, leg.hip]
+        level = np.square(way[:, [0, 2]]).sum(axis=-1)
+        needed = np.maximum(needed, -way[:, 1] - np.sqrt(np.maximum(_length(joints, leg) ** 2 - level, 0.0)))
+    if pinned.any():  # there is no time to sink far before or after a given pose
+        seconds = np.abs(np.arange(len(clip))[:, None] - np.flatnonzero(pinned)).min(axis=1) / clip.fps
+        needed = np.minimum(needed, 0.5 * _SINKING * seconds**2)
+    needed = np.minimum(needed, _DEEPEST)
+    if not np.any(needed > 1e-4):
+        return clip
+    stiffness = _stiffness(_FOOT_SECONDS, clip)
+    weights, wanted = 1.0 + _HARD * stiffness * pinned, np.zeros(len(clip))
+    for _ in range(3):
+        drop = settle(stiffness, weights, wanted[:, None])[:, 0]
+        short = (drop < needed) & ~pinned
+        weights, wanted = np.where(short, 100.0 * stiffness, weights), np.where(short, needed, wanted)
+    root = clip.root.copy()
+    root[~pinned, 1] -= drop[~pinned]
+    return replace(clip, root=root)
+
+
+def _length(joints: np.ndarray, leg: _Leg) -> np.ndarray:
+    """How far `(T)` an ankle may be from its hip: nearly a straight leg, or as far as it is already."""
+    thigh = np.linalg.norm(joints[:, leg.knee] - joints[:, leg.hip], axis=-1)
+    shin = np.linalg.norm(joints[:, leg.ankle] - joints[:, leg.knee], axis=-1)
+    return np.maximum(_STRETCH * (thigh + shin), np.linalg.norm(joints[:, leg.ankle] - joints[:, leg.hip], axis=-1))
+
+
+def _stiffness(seconds: float, clip: Clip) -> float:
+    return (seconds * clip.fps) ** 4
+
+
+def _reach(local: np.ndarray, root: np.ndarray, skeleton: Skeleton, leg: _Leg, ankle: np.ndarray, pinned: np.ndarray) -> np.ndarray:
+    """Rotations with the ankle at `ankle (T, 3)`: knee and hip give, the foot keeps its turn in the world."""
     joints, turned = skeleton.forward(local, root), skeleton.to_global(local)
-    offset = np.where(np.linalg.norm(offset, axis=-1, keepdims=True) > 1e-6, offset, 0.0)
-    thigh, shin = joints[:, knee] - joints[:, hip], joints[:, ankle] - joints[:, knee]
+    thigh, shin = joints[:, leg.knee] - joints[:, leg.hip], joints[:, leg.ankle] - joints[:, leg.knee]
     a, b = np.linalg.norm(thigh, axis=-1), np.linalg.norm(shin, axis=-1)
-    goal = joints[:, ankle] + offset - joints[:, hip]
-    distance = np.clip(np.linalg.norm(goal, axis=-1), np.abs(a - b) + 1e-4, (a + b) * _STRETCH)
+    goal = ankle - joints[:, leg.hip]
+    distance = np.clip(np.linalg.norm(goal, axis=-1), np.abs(a - b) + 1e-4, _length(joints, leg))
 
-    axis = rotations.normalise(np.cross(thigh, shin) / (a * b)[:, None] + 0.05 * rotations.rotate(turned[:, hip], _HINGE))
+    axis = rotations.normalise(np.cross(thigh, shin) / (a * b)[:, None] + 0.05 * rotations.rotate(turned[:, leg.hip], _HINGE))
     bend = _angle(thigh, shin)
     wanted = np.pi - np.arccos(np.clip((a**2 + b**2 - distance**2) / (2 * a * b), -1.0, 1.0))
     fold = rotations.about(axis, wanted - bend)
     swing = rotations.between(thigh + rotations.rotate(fold, shin), goal)
-    moved = np.any(offset != 0.0, axis=-1)[:, None]
-    upper = np.where(moved, rotations.multiply(swing, turned[:, hip]), turned[:, hip])
-    lower = np.where(moved, rotations.multiply(swing, rotations.multiply(fold, turned[:, knee])), turned[:, knee])
     result = turned.copy()
-    result[:, hip], result[:, knee] = upper, lower
+    result[:, leg.hip] = rotations.multiply(swing, turned[:, leg.hip])
+    result[:, leg.knee] = rotations.multiply(swing, rotations.multiply(fold, turned[:, leg.knee]))
+    result[pinned] = turned[pinned]
     return skeleton.to_local(result)
 
 

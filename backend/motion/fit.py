@@ -1,4 +1,4 @@
-"""Poses that a clip must pass through, met exactly: what the model leaves open is spread over the time around them."""
+"""Poses that a clip must pass through, met exactly: the path bends to meet them, and what is left is spread over the time around."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,8 +7,16 @@ import numpy as np
 
 from . import rotations
 from .clip import Clip
+from .features import facing
+from .path import angles, heading, steer
+from .smooth import ease
 
-REACH_SECONDS = 1.0  # how long before and after a given pose the body is bent towards it
+# How long before and after a given pose the body is bent towards it: as long as the clip's own accelerations allow, within these.
+_SHORTEST_REACH, _LONGEST_REACH = 1.0, 2.5
+_PEAK = 5.8  # the largest acceleration of `ease`, which goes a way of 1 in a time of 1
+# How far a path may bend (radians) and its steps grow (natural logarithm), against how far (metres) it misses its end.
+_BEND, _GROWTH, _MISS = 0.7, 0.4, 0.1
+_ROUNDS = 12  # of Gauss and Newton's method; it settles in about six
 
 
 @dataclass(frozen=True)
@@ -20,23 +28,32 @@ class Constraint:
     root: np.ndarray
 
 
-def fit(clip: Clip, constraints: Sequence[Constraint]) -> Clip:
+def fit(clip: Clip, constraints: Sequence[Constraint], keep_path: bool = False) -> Clip:
     """The clip bent so that it passes through every constraint exactly.
 
-    Rotations are offset by what is missing at the constraint, fading out over `REACH_SECONDS` or until the next one. The
-    path's offset is carried on from one constraint to the next instead, since a character that is moved stays moved.
+    Between two constraints the path turns and its steps grow or shrink to lead from one to the other; what is still missing
+    of the place is carried on, since a character that is moved stays moved. What is missing of the pose fades out to both
+    sides as slowly as the clip's own accelerations ask for, or passes over into what is missing at the next constraint where
+    that is nearer. With `keep_path` what is missing of the place fades out in the same way instead.
     """
     if not constraints:
         return clip
     given = sorted(constraints, key=lambda c: c.frame)
     frames = np.array([c.frame for c in given])
-    near = _bumps(len(clip), frames, REACH_SECONDS * clip.fps)
-    turn = rotations.to_vector(rotations.multiply(rotations.inverse(clip.local[frames]), np.stack([c.local for c in given])))
-    local = rotations.multiply(clip.local, rotations.from_vector(np.einsum("ct,cjk->tjk", near, turn)))
-    move = np.stack([c.root for c in given]) - clip.root[frames]
-    path = np.einsum("ct,ck->tk", _steps(len(clip), frames), move)
-    path[:, 1] = near.T @ move[:, 1]
-    return replace(clip, local=rotations.continuous(rotations.normalise(local)), root=clip.root + path)
+    wanted, places = np.stack([c.local for c in given]), np.stack([c.root for c in given])
+    poses = clip.skeleton.forward(wanted, places)
+    if not keep_path:
+        clip = _lead(clip, frames, poses)
+    # In the parent's frame: there an offset turns a limb's own motion as a whole and makes it no faster.
+    missing = rotations.multiply(wanted, rotations.inverse(clip.local[frames]))
+    away = places - clip.root[frames]
+    reaches = _reaches(clip, np.linalg.norm(poses - clip.joints[frames] - away[:, None], axis=-1).max(axis=-1))
+    weights = _weights(frames, len(clip), reaches)
+    local = rotations.multiply(_spread(missing, frames, weights), clip.local)
+    root = clip.root + weights.T @ away
+    if not keep_path:
+        root[:, [0, 2]] = (clip.root + _carried(away, frames, len(clip)))[:, [0, 2]]
+    return replace(clip, local=rotations.continuous(rotations.normalise(local)), root=root)
 
 
 def errors(clip: Clip, constraints: Sequence[Constraint]) -> tuple[float, float]:
@@ -50,32 +67,90 @@ def errors(clip: Clip, constraints: Sequence[Constraint]) -> tuple[float, float]
     return float(distance.max() * 1000.0), float(np.degrees(angle.max()))
 
 
-def _bumps(length: int, frames: np.ndarray, reach: float) -> np.ndarray:
-    """Weights `(C, T)`: 1 at a constraint's own frame, 0 at all others' and beyond `reach` frames, smooth between."""
-    time = np.arange(length)
-    weights = np.empty((len(frames), length))
-    for row, frame in zip(weights, frames, strict=True):
-        before, after = frames[frames < frame], frames[frames > frame]
-        left = min(reach, frame - before.max()) if len(before) else reach
-        right = min(reach, after.min() - frame) if len(after) else reach
-        distance = np.where(time < frame, (frame - time) / left, (time - frame) / right)
-        row[:] = _smooth(1.0 - np.clip(distance, 0.0, 1.0))
-    return weights
+def _lead(clip: Clip, frames: np.ndarray, poses: np.ndarray) -> Clip:
+    """The clip facing at `frames (C)` as `poses (C, J, 3)` do, its path bent from each to the next; it begins at the first."""
+    own = heading(clip)
+    turns = angles(facing(poses, clip.skeleton)[:, [0, 2]]) - own[frames]
+    turns = np.unwrap(turns)
+    turn, scale = np.interp(np.arange(len(clip)), frames, turns), np.ones(len(clip) - 1)
+    for (a, b), (before, after), way in zip(
+        zip(frames, frames[1:], strict=False), zip(turns, turns[1:], strict=False), np.diff(poses[:, 0], axis=0), strict=True
+    ):
+        share = np.linspace(0.0, 1.0, b - a + 1)
+        steady = before + (after - before) * ease(share)
+        bend, growth = _bend(np.diff(clip.root[a : b + 1], axis=0)[:, [0, 2]], steady, share, way[[0, 2]])
+        turn[a : b + 1] = steady + bend * _arch(share)
+        scale[a:b] = np.exp(growth * _arch(_middles(share)))
+    led = steer(clip, turn, scale)
+    return replace(led, root=led.root + (poses[0, 0] - led.root[frames[0]]) * [1.0, 0.0, 1.0])
 
 
-def _steps(length: int, frames: np.ndarray) -> np.ndarray:
-    """Weights `(C, T)` that sum to 1 everywhere: from one constraint to the next a smooth step, constant outside."""
-    time = np.arange(length)
-    weights = np.zeros((len(frames), length))
-    weights[0, time <= frames[0]] = 1.0
-    weights[-1, time >= frames[-1]] = 1.0
+def _bend(steps: np.ndarray, turn: np.ndarray, share: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """How far to bend (radians) and to lengthen (logarithm) `steps (T, 2)`, turned by `turn (T + 1)`, to come near `way (2,)`.
+
+    A path that hardly travels would have to bend or grow beyond measure; it is left as it is.
+    """
+    middle, arch = _middles(turn), _arch(_middles(share))
+    flat = steps[:, 1] + 1j * steps[:, 0]  # z + ix: a turn about the vertical is a turn of the complex number
+    goal = way[1] + 1j * way[0]
+    found = np.zeros(2)
+    for _ in range(_ROUNDS):
+        turned = flat * np.exp(1j * (middle + found[0] * arch) + found[1] * arch)
+        miss, change = goal - turned.sum(), (turned * arch).sum()
+        # Rows: both components of the miss, and the two unknowns themselves, each in its own measure.
+        rows = np.array([[-change.imag, change.real], [change.real, change.imag], [_MISS / _BEND, 0.0], [0.0, _MISS / _GROWTH]])
+        residual = np.array([miss.real, miss.imag, -found[0] * _MISS / _BEND, -found[1] * _MISS / _GROWTH])
+        found = np.clip(found + np.linalg.lstsq(rows, residual)[0], [-np.pi / 2, -1.0], [np.pi / 2, 1.0])
+    return found
+
+
+def _arch(share: np.ndarray) -> np.ndarray:
+    """0 at both ends of `share` from 0 to 1, 1 over most of it, smooth between."""
+    return ease(4.0 * share) * ease(4.0 * (1.0 - share))
+
+
+def _middles(values: np.ndarray) -> np.ndarray:
+    return (values[1:] + values[:-1]) / 2
+
+
+def _reaches(clip: Clip, ways: np.ndarray) -> np.ndarray:
+    """Frames `(C)` that joints need for `ways (C)`, in metres, if they are not to accelerate more than the clip does anyway."""
+    if len(clip) < 3:
+        return np.full(len(ways), _SHORTEST_REACH * clip.fps)
+    own = np.linalg.norm(np.diff(clip.joints, 2, axis=0), axis=-1).max() * clip.fps**2
+    return np.clip(np.sqrt(_PEAK * ways / max(own, 1e-6)), _SHORTEST_REACH, _LONGEST_REACH) * clip.fps
+
+
+def _spread(missing: np.ndarray, frames: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Rotations `(T, J, 4)` that are `missing (C, J, 4)` at `frames (C)` and fade to none, or into the next, with `weights (C, T)`."""
+    offsets = np.tile(rotations.IDENTITY, (weights.shape[1], missing.shape[1], 1))
+    for weight, turn in zip(weights, rotations.to_vector(missing), strict=True):
+        at = np.flatnonzero(weight)
+        offsets[at] = rotations.multiply(offsets[at], rotations.from_vector(weight[at, None, None] * turn))
     for i, (a, b) in enumerate(zip(frames, frames[1:], strict=False)):
-        between = (time >= a) & (time <= b)
-        share = _smooth((time[between] - a) / (b - a))
-        weights[i, between], weights[i + 1, between] = 1.0 - share, share
-    return weights
+        if np.allclose(weights[i, a : b + 1] + weights[i + 1, a : b + 1], 1.0):  # from one to the next by the shortest way
+            offsets[a : b + 1] = rotations.slerp(missing[i], missing[i + 1], weights[i + 1, a : b + 1, None])
+    return offsets
 
 
-def _smooth(x: np.ndarray) -> np.ndarray:
-    """0 to 1 with no speed and no acceleration at either end."""
-    return x**3 * (x * (6.0 * x - 15.0) + 10.0)
+def _weights(frames: np.ndarray, length: int, reaches: np.ndarray) -> np.ndarray:
+    """Weights `(C, T)`: 1 at a constraint's own frame, 0 at all others' and beyond its reach `(C)` in frames, smooth between.
+
+    Between two neighbours that both reach each other they sum to 1.
+    """
+    time = np.arange(length)
+    gaps = np.diff(frames, prepend=-np.inf, append=np.inf)
+    weights = []
+    for frame, reach, before, after in zip(frames, reaches, gaps, gaps[1:], strict=False):
+        away = np.where(time < frame, (frame - time) / min(reach, before), (time - frame) / min(reach, after))
+        weights.append(ease(1.0 - away))
+    return np.stack(weights)
+
+
+def _carried(missing: np.ndarray, frames: np.ndarray, length: int) -> np.ndarray:
+    """What is `missing (C, 3)` of the place at `frames (C)`, carried smoothly from each to the next and on beyond both ends `(T, 3)`."""
+    time = np.arange(length)
+    after = np.clip(np.searchsorted(frames, time), 1, max(1, len(frames) - 1))
+    a, b = (after - 1, after) if len(frames) > 1 else (np.zeros_like(time), np.zeros_like(time))
+    share = ease((time - frames[a]) / np.maximum(frames[b] - frames[a], 1))
+    return missing[a] + (missing[b] - missing[a]) * share[:, None]

@@ -103,6 +103,7 @@ class MadeClip:
 
     `rotations (T, 22, 4)` parent-relative, `root_translation (T, 3)`, `joints (T, 22, 3)`, `contacts (T, 4)`.
     The errors at the given poses are the worst over joints and poses, after the fit; `model_error_mm` is that before it.
+    A loop's frame after the last is its first, turned by `cycle_turn (4,)` about the vertical and then moved by `cycle_travel (3,)`.
     """
 
     rotations: np.ndarray
@@ -113,6 +114,8 @@ class MadeClip:
     constraint_error_mm: float
     constraint_error_deg: float
     foot_slide_mm_per_frame: float
+    cycle_turn: np.ndarray | None = None
+    cycle_travel: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,23 @@ def test_feet_are_locked_only_if_asked(generator):
     assert locked.foot_slide_mm_per_frame < loose.foot_slide_mm_per_frame
 
 
+def test_a_loop_goes_on_where_it_ends(generator):
+    made = make(generator, loop=True, frames=60)
+    assert made.joints.shape == (60, 22, 3)
+    after = rotations.rotate(made.cycle_turn, made.joints[0].astype(np.float64)) + made.cycle_travel
+    step = np.linalg.norm(after - made.joints[-1], axis=-1).max()
+    assert step < 1.5 * np.linalg.norm(np.diff(made.joints, axis=0), axis=-1).max()
+    assert np.linalg.norm(made.cycle_travel) > 0.5
+    assert make(generator).cycle_turn is None
+
+
+def test_a_clip_follows_a_path_through_a_pose(generator):
+    path = np.array([[0.0, 0.0], [0.0, 2.0], [1.5, 2.0]])
+    made = make(generator, frames=72, path=path, poses=(crouch(0),))
+    assert made.constraint_error_mm < 1.0
+    np.testing.assert_allclose(made.root_translation[-1, [0, 2]], path[-1], atol=1e-3)
+
+
 def test_every_token_is_told_and_cancel_comes_before_the_next(generator):
     told: list[tuple[int, int]] = []
     with pytest.raises(MotionGPTError) as error:
@@ -122,6 +139,9 @@ def test_every_token_is_told_and_cancel_comes_before_the_next(generator):
         ({"frames": 24_000}, "clip of 1000 s"),
         ({"fps": 0.0}, "rate"),
         ({"seed": 10**30}, "seed"),
+        ({"frames": 10, "loop": True}, "too short"),
+        ({"loop": True, "path": np.eye(2)}, "cannot follow"),
+        ({"path": np.zeros((3, 2))}, "no length"),
         ({"poses": (crouch(48),)}, "outside"),
         ({"poses": (crouch(3), crouch(3))}, "Two poses"),
         ({"poses": (Pose(0, np.zeros((22, 4)), np.zeros(3)),)}, "unit"),

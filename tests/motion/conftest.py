@@ -1,10 +1,15 @@
 """Data that lies beside the repository; a test that needs it says so when it is not there."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from backend.motion.clip import Clip, clip_from_features
+from backend.motion.features import joints_to_features
+from backend.motion.skeleton import SMPL
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -36,3 +41,20 @@ def captured() -> list[dict[str, np.ndarray]]:
             joints = npz[f"{r['trial']}.rel"][cut].astype(np.float64) + root[:, None]
             clips.append({"joints": joints, "turned": turned, "offsets": npz[f"{r['trial']}.offsets"]})
     return clips
+
+
+@pytest.fixture(scope="session")
+def clips(captured) -> list[Clip]:
+    """The captured clips on the common skeleton, from features and back."""
+    made = []
+    for clip in captured:
+        local = SMPL.to_local(clip["turned"])
+        made.append(clip_from_features(joints_to_features(SMPL.forward(local, clip["joints"][:, 0]), SMPL, local), SMPL, "local"))
+    return made
+
+
+@pytest.fixture(scope="session")
+def shaken(clips) -> list[Clip]:
+    """The clips as a poor model might make them: the root wanders off under feet that should stand, and sinks or floats."""
+    rng = np.random.default_rng(3)
+    return [replace(clip, root=clip.root + rng.normal(0, 0.004, clip.root.shape).cumsum(axis=0)) for clip in clips]

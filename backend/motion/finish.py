@@ -1,0 +1,54 @@
+"""From what a model made to what was asked for: in a circle or along a path, through the given poses, on still feet."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from . import rotations
+from .clip import Clip
+from .feet import lock_feet
+from .fit import Constraint, fit
+from .loop import Cycle, find_loop
+from .path import follow
+
+
+def finish(
+    clip: Clip,
+    constraints: Sequence[Constraint] = (),
+    *,
+    loop: bool = False,
+    path: np.ndarray | None = None,
+    face_path: bool = True,
+    still_feet: bool = True,
+) -> tuple[Clip, Cycle | None]:
+    """The clip as it is handed over and, for a loop, its cycle. `path (P, 2)` as `follow` takes it; not together with `loop`.
+
+    ValueError if the path has no length, or the loop too little.
+    """
+    if path is not None:
+        clip = follow(clip, path, face_path)
+    if not loop:
+        return _met(clip, constraints, path is not None, still_feet), None
+    cycle = find_loop(clip)
+    if constraints:
+        first = constraints[0]
+        cycle = cycle.placed(first.frame, clip.skeleton.forward(first.local, first.root))
+    cycle = cycle.changed(lambda three: _met(three, _repeated(constraints, cycle), False, still_feet))
+    return cycle.clip, cycle
+
+
+def _met(clip: Clip, constraints: Sequence[Constraint], keep_path: bool, still_feet: bool) -> Clip:
+    clip = fit(clip, constraints, keep_path)
+    return lock_feet(clip, [c.frame for c in constraints]) if still_feet else clip
+
+
+def _repeated(constraints: Sequence[Constraint], cycle: Cycle) -> list[Constraint]:
+    """The constraints of three cycles in a row."""
+    row, latest = list(constraints), list(constraints)
+    for _ in range(2):
+        moved = []
+        for c in latest:
+            local = np.concatenate([rotations.multiply(cycle.turn, c.local[:1]), c.local[1:]])
+            moved.append(Constraint(c.frame + len(cycle.clip), local, rotations.rotate(cycle.turn, c.root) + cycle.travel))
+        row, latest = row + moved, moved
+    return row

@@ -1,0 +1,99 @@
+"""Feet: still where they touch, never under the floor, and no price for it in the knees."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from backend.motion import rotations
+from backend.motion.clip import Clip
+from backend.motion.feet import below_floor, lock_feet, slide, slides
+from backend.motion.fit import Constraint, fit
+from backend.motion.skeleton import SMPL
+
+
+def knee_accelerations(clip):
+    """Change of the knees' angular speed, degrees per frame²."""
+    joints = clip.joints
+    angles = []
+    for side in ("left", "right"):
+        hip, knee, ankle = (joints[:, SMPL.index(f"{side}_{part}")] for part in ("hip", "knee", "ankle"))
+        thigh, shin = knee - hip, ankle - knee
+        angles.append(np.arctan2(np.linalg.norm(np.cross(thigh, shin), axis=-1), np.sum(thigh * shin, axis=-1)))
+    return np.abs(np.degrees(np.diff(angles, 2, axis=-1)))
+
+
+def test_feet_are_still_in_contacts_and_above_the_floor(shaken):
+    for clip in shaken:
+        locked = lock_feet(clip)
+        assert slide(clip) > 1.0
+        assert slides(locked).max() < 1.0
+        assert below_floor(locked) < 5.0
+
+
+def test_knees_do_not_pop(shaken):
+    for clip in shaken:
+        before, after = knee_accelerations(clip), knee_accelerations(lock_feet(clip))
+        assert np.percentile(after, 99) < np.percentile(before, 99) + 5.0
+        assert after.max() < before.max() + 25.0
+
+
+def test_most_contacts_are_kept(clips):
+    for clip in clips:
+        kept = lock_feet(clip).contacts
+        assert (kept & clip.contacts).sum() >= 0.9 * clip.contacts.sum()
+
+
+def test_a_fast_foot_is_not_in_contact(clips):
+    """A label on a foot that crosses the room is an error of the model, and is not followed."""
+    clip = clips[0]
+    carried = replace(clip, root=clip.root + np.linspace(0, 0.1 * len(clip), len(clip))[:, None] * [1.0, 0.0, 0.0])
+    locked = lock_feet(replace(carried, contacts=np.ones_like(clip.contacts)))
+    assert not locked.contacts[5:-5].any()
+
+
+def test_a_floating_clip_is_put_on_the_floor(clips):
+    clip = next(c for c in clips if c.contacts.any(axis=1).mean() > 0.8)
+    raised = replace(clip, root=clip.root + np.array([0.0, 0.05, 0.0]))
+    at = list(SMPL.contact_joints)
+    heights = lock_feet(raised).joints[:, at, 1] - SMPL.rest_heights[at]
+    assert np.abs(heights[clip.contacts]).mean() < 0.02
+
+
+def test_what_is_fixed_stays_and_its_neighbours_lead_there(shaken):
+    for clip in shaken:
+        at = [0, len(clip) // 2, len(clip) - 1]
+        locked = lock_feet(clip, at)
+        np.testing.assert_array_equal(locked.root[at], clip.root[at])
+        np.testing.assert_allclose(locked.joints[at], clip.joints[at], atol=1e-9)
+        ankles = [SMPL.index("left_ankle"), SMPL.index("right_ankle")]
+        jump = np.linalg.norm(np.diff((locked.joints - clip.joints)[:, ankles], axis=0), axis=-1)
+        assert jump.max() < 0.06
+
+
+def test_feet_stay_still_after_a_fit(clips):
+    for clip, other in zip(clips, clips[1:], strict=False):
+        constraints = [Constraint(0, clip.local[0], clip.root[0]), Constraint(len(clip) - 1, other.local[20], clip.root[-1])]
+        locked = lock_feet(fit(clip, constraints), [0, len(clip) - 1])
+        assert slide(locked) < 1.0
+
+
+def test_between_two_poses_that_stand_apart_a_foot_takes_a_step():
+    """Both feet planted all the time, and two given poses half a step apart: each foot is lifted once, and stands otherwise."""
+    local = np.tile(rotations.IDENTITY, (60, len(SMPL), 1))
+    root = np.tile([0.0, SMPL.rest_height, 0.0], (60, 1))
+    standing = Clip(local, root, np.ones((60, 4), dtype=bool), 20.0, SMPL)
+    goal = Constraint(50, local[0], root[0] + [0.0, 0.0, 0.2])
+    locked = lock_feet(fit(standing, [Constraint(5, local[0], root[0]), goal]), [5, 50])
+    assert slides(locked).max() < 1.0
+    heights = locked.joints[:, SMPL.index("left_ankle"), 1] - SMPL.rest_heights[SMPL.index("left_ankle")]
+    assert 0.03 < heights.max() < 0.08
+    assert not locked.contacts[27].any()
+    assert locked.contacts[[0, 10, 45, 59]].all()
+
+
+@pytest.mark.parametrize("contact", [False, True])
+def test_a_clip_of_one_touch_or_none_is_taken(clips, contact):
+    clip = replace(clips[0], contacts=np.zeros_like(clips[0].contacts))
+    clip.contacts[10, 0] = contact
+    assert len(lock_feet(clip)) == len(clip)

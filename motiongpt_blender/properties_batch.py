@@ -6,9 +6,9 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatPrope
 
 
 class MotionGPTSegment(bpy.types.PropertyGroup):
-    """A part of a sequence."""
+    """A part of a sequence. Its name is its prompt: Blender wants a name of everything in a list that a script passes."""
 
-    prompt: StringProperty(name="Prompt", description="What the character does in this part, in English")
+    name: StringProperty(name="Prompt", description="What the character does in this part, in English")
     seconds: FloatProperty(name="Seconds", description="Length of this part", default=3.0, min=0.1, soft_max=9.8, step=10, precision=1)
 
 

@@ -18,7 +18,7 @@ def order_sequence(context: bpy.types.Context, asked: Asked, parts: Sequence[Mot
     if not parts:
         raise MotionGPTError(Code.INVALID_PARAMS, "The sequence has no parts.", "Add one.")
     fps = scene_rate(context.scene)
-    segments = [messages.Segment(part.prompt.strip(), round(part.seconds * fps)) for part in parts]
+    segments = [messages.Segment(part.name.strip(), round(part.seconds * fps)) for part in parts]
     for number, segment in enumerate(segments, start=1):
         if not segment.prompt or segment.frames < 2:
             wanted = "a prompt" if not segment.prompt else "two frames"

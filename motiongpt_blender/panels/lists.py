@@ -6,11 +6,13 @@ from ..operators.lists import LISTS, MOTIONGPT_OT_list_add, MOTIONGPT_OT_list_mo
 
 
 class PromptList:
-    """A UIList of prompts and their seconds."""
+    """A UIList of prompts, in the property `prompt_in`, and their seconds."""
+
+    prompt_in = "prompt"
 
     def draw_item(self, context: bpy.types.Context, layout: bpy.types.UILayout, data, item, icon, active_data, active_property) -> None:
         row = layout.row(align=True)
-        row.prop(item, "prompt", text="", emboss=False, placeholder="What the character does")
+        row.prop(item, self.prompt_in, text="", emboss=False, placeholder="What the character does")
         seconds = row.row()
         seconds.ui_units_x = 3
         seconds.prop(item, "seconds", text="", emboss=False)

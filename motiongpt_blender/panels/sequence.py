@@ -7,7 +7,7 @@ from .lists import PromptList, draw_list
 
 
 class MOTIONGPT_UL_segments(PromptList, bpy.types.UIList):
-    pass
+    prompt_in = "name"
 
 
 class MOTIONGPT_PT_sequence(bpy.types.Panel):

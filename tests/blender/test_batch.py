@@ -464,15 +464,15 @@ def test_lists_are_edited():
     settings = bpy.context.scene.motiongpt_batch
     for prompt in "abc":
         bpy.ops.motiongpt.list_add(list_name="SEGMENTS")
-        settings.segments[settings.active_segment].prompt = prompt
+        settings.segments[settings.active_segment].name = prompt
     settings.segments[2].seconds = 7
     bpy.ops.motiongpt.list_move(list_name="SEGMENTS", up=True)
-    assert [part.prompt for part in settings.segments] == ["a", "c", "b"] and settings.active_segment == 1
+    assert [part.name for part in settings.segments] == ["a", "c", "b"] and settings.active_segment == 1
     bpy.ops.motiongpt.list_add(list_name="SEGMENTS")
-    assert [(part.prompt, part.seconds) for part in settings.segments] == [("a", 3), ("c", 7), ("", 7), ("b", 3)]
+    assert [(part.name, part.seconds) for part in settings.segments] == [("a", 3), ("c", 7), ("", 7), ("b", 3)]
     bpy.ops.motiongpt.list_remove(list_name="SEGMENTS")
     bpy.ops.motiongpt.list_remove(list_name="SEGMENTS")
-    assert [part.prompt for part in settings.segments] == ["a", "c"] and settings.active_segment == 1
+    assert [part.name for part in settings.segments] == ["a", "c"] and settings.active_segment == 1
     assert bpy.ops.motiongpt.list_move(list_name="SEGMENTS", up=False) == {"CANCELLED"}
 
 

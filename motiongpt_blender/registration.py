@@ -5,18 +5,20 @@ from collections.abc import Callable, Iterator
 
 import bpy
 
-from . import command, jobs, preferences, properties, properties_batch
+from . import command, jobs, preferences, properties, properties_batch, properties_character
 from .animation import preview
 from .batch import bake as batches
 from .batch.run import batch as running_batch
-from .operators import backend, bake, export, generate, lists, rig, sequence
-from .panels import batch, sidebar
+from .operators import backend, bake, export, generate, lists, mapping, rig, sequence
+from .panels import batch, character, sidebar
 from .panels import sequence as sequence_panel
 
 CLASSES: tuple[type, ...] = (
     preferences.MotionGPTPreferences,
     properties.MotionGPTKeyPose,
     properties.MotionGPTSettings,
+    properties_character.MotionGPTBones,
+    properties_character.MotionGPTCharacter,
     properties_batch.MotionGPTSegment,
     properties_batch.MotionGPTBatchRow,
     properties_batch.MotionGPTBatchSettings,
@@ -27,6 +29,12 @@ CLASSES: tuple[type, ...] = (
     backend.MOTIONGPT_OT_backend_start,
     backend.MOTIONGPT_OT_backend_stop,
     rig.MOTIONGPT_OT_add_smpl_rig,
+    mapping.MOTIONGPT_OT_detect_rig,
+    mapping.MOTIONGPT_OT_clear_mapping,
+    mapping.MOTIONGPT_OT_mirror_mapping,
+    mapping.MOTIONGPT_OT_save_mapping_preset,
+    mapping.MOTIONGPT_OT_load_mapping_preset,
+    mapping.MOTIONGPT_OT_remove_mapping_preset,
     lists.MOTIONGPT_OT_list_add,
     lists.MOTIONGPT_OT_list_remove,
     lists.MOTIONGPT_OT_list_move,
@@ -36,6 +44,8 @@ CLASSES: tuple[type, ...] = (
     export.MOTIONGPT_OT_export_bvh,
     export.MOTIONGPT_OT_export_amass,
     sidebar.MOTIONGPT_PT_main,
+    character.MOTIONGPT_PT_character,
+    character.MOTIONGPT_PT_bones,
     sequence_panel.MOTIONGPT_UL_segments,
     sequence_panel.MOTIONGPT_PT_sequence,
     batch.MOTIONGPT_UL_rows,
@@ -48,6 +58,7 @@ def register() -> None:
         bpy.utils.register_class(cls)
     properties.add_to_scene()
     properties_batch.add_to_scene()
+    properties_character.add_to_object()
     bpy.types.VIEW3D_MT_armature_add.append(rig.draw_in_add_menu)
     bpy.types.TOPBAR_MT_file_export.append(export.draw_in_export_menu)
     for event, handler in _handlers():
@@ -64,6 +75,7 @@ def unregister() -> None:
         event.remove(handler)
     bpy.types.TOPBAR_MT_file_export.remove(export.draw_in_export_menu)
     bpy.types.VIEW3D_MT_armature_add.remove(rig.draw_in_add_menu)
+    properties_character.remove_from_object()
     properties_batch.remove_from_scene()
     properties.remove_from_scene()
     for cls in reversed(CLASSES):

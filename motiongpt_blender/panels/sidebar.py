@@ -10,7 +10,7 @@ from ..operators.backend import MOTIONGPT_OT_backend_start, MOTIONGPT_OT_backend
 from ..operators.generate import MOTIONGPT_OT_cancel, MOTIONGPT_OT_generate
 from ..operators.rig import MOTIONGPT_OT_add_smpl_rig
 from ..rigs.character import find_character
-from ..rigs.mapping import find_mapping
+from .character import mapping_to_show
 
 _PIXELS_PER_CHARACTER = 7
 
@@ -39,7 +39,8 @@ class MOTIONGPT_PT_main(bpy.types.Panel):
 def _draw_character(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     try:
         armature = find_character(context)
-        find_mapping(armature)
+        if isinstance(mapping := mapping_to_show(armature), MotionGPTError):
+            raise mapping
         layout.label(text=armature.name, icon="ARMATURE_DATA")
     except MotionGPTError as error:
         _draw_text(layout, context, error.message, "INFO")

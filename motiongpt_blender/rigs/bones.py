@@ -1,6 +1,6 @@
 """What detection looks at: the bones of an armature at rest, without Blender."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,9 +39,9 @@ class Bones:
             yield bone
 
 
-def is_complete(joints: dict[str, int] | dict[str, str]) -> bool:
-    """Whether a rig with bones for these `joints` can be read and written."""
-    return all(joint in joints for joint in REQUIRED) and any(joint in joints for joint in SPINE)
+def missing_joints(joints: Collection[str]) -> list[str]:
+    """What a rig with bones for `joints` lacks to be read and written; none of the joints of the spine is "spine"."""
+    return [joint for joint in REQUIRED if joint not in joints] + ["spine"] * (not any(joint in joints for joint in SPINE))
 
 
 def spread_spine(joints: dict[str, int]) -> dict[str, int]:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from ...backend.motion.skeleton import SMPL
 from ...backend.protocol.errors import Code, MotionGPTError
-from .bones import REQUIRED, Bones, is_complete, spread_spine
+from .bones import REQUIRED, Bones, missing_joints, spread_spine
 from .controls import Controls, read_controls
-from .structure import find_by_structure
+from .structure import find_by_structure, find_twin
 
 BY_STRUCTURE = "By Structure"
 _SURE = 0.8  # from this confidence on, names alone decide
@@ -32,7 +32,8 @@ class RigMap:
 
     name: str
     bones: dict[str, tuple[str, ...]]
-    controls: Controls | None = None
+    controls: Controls | None
+    path: Path
 
     @cached_property
     def keys(self) -> dict[str, tuple[Key, ...]]:
@@ -110,7 +111,7 @@ def load_map(path: Path) -> RigMap:
         bones = {joint: (names,) if isinstance(names, str) else tuple(names) for joint, names in fields["bones"].items()}
         if unknown := bones.keys() - set(SMPL.joints):
             raise ValueError(f"there is no joint {', '.join(sorted(unknown))}")
-        return RigMap(str(fields["name"]), bones, read_controls(fields["controls"]) if "controls" in fields else None)
+        return RigMap(str(fields["name"]), bones, read_controls(fields["controls"]) if "controls" in fields else None, path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{path} is not a map of bones: {error}."
         raise MotionGPTError(Code.INVALID_PARAMS, message, "Choose another, or remove the file.") from error
@@ -129,7 +130,7 @@ def detect(armature: str, bones: Bones, maps: Iterable[RigMap]) -> Mapping:
     return best.mapping(bones)
 
 
-def apply_map(armature: str, bones: Bones, rig_map: RigMap) -> Mapping:
+def match_map(armature: str, bones: Bones, rig_map: RigMap) -> Mapping:
     """The mapping that one map gives; MotionGPTError names what is missing."""
     candidates = list(_candidates(bones, [rig_map]))
     best = _best(candidates)
@@ -138,25 +139,57 @@ def apply_map(armature: str, bones: Bones, rig_map: RigMap) -> Mapping:
     return best.mapping(bones)
 
 
+def mirror_bones(armature: str, bones: Bones, mapped: dict[str, str], source: str) -> dict[str, str]:
+    """For each joint of the other side the twin of what is `mapped` on the side `source`, left or right, "" where that is "".
+
+    Twins are found by name where it says a side, else by place; MotionGPTError names the bones that have none.
+    """
+    index = _index(bones)
+    other = {"left": "right", "right": "left"}[source]
+    twins, without = {}, []
+    for joint, name in mapped.items():
+        if not joint.startswith(source):
+            continue
+        twin = None
+        if name:
+            side, word = canonical(name)
+            twin = index.get((other, word)) if side == source else find_twin(bones, bones.names.index(name))
+            if twin is None:
+                without.append(name)
+        twins[joint.replace(source, other)] = "" if twin is None else bones.names[twin]
+    if without:
+        message = f"{armature} has no twin of the bones {', '.join(without)}."
+        raise MotionGPTError(Code.INVALID_PARAMS, message, f"Choose the bones of the {other} side by hand.")
+    return twins
+
+
 def _best(candidates: list[_Candidate]) -> _Candidate | None:
-    return max((c for c in candidates if is_complete(c.found)), key=lambda c: c.rank, default=None)
+    return max((c for c in candidates if not missing_joints(c.found)), key=lambda c: c.rank, default=None)
 
 
 def _candidates(bones: Bones, maps: Iterable[RigMap]) -> Iterator[_Candidate]:
-    """Every map under every prefix that the bone of its pelvis has here."""
+    """Every map as it is, and under every prefix that the bone of its pelvis has here."""
+    exact = {name: bone for bone, name in enumerate(bones.names)}
+    index = _index(bones)
+    for rig_map in maps:
+        pelvis = rig_map.keys.get("pelvis", ())
+        prefixes = {word.removesuffix(end) for own, end in pelvis for side, word in index if side == own and word.endswith(end)}
+        for prefix in sorted({"", *prefixes}):
+            found = {}
+            for joint, keys in rig_map.keys.items():
+                names = () if prefix else rig_map.bones[joint]
+                places = (*map(exact.get, names), *(index.get((side, prefix + word)) for side, word in keys))
+                if (bone := next((place for place in places if place is not None), None)) is not None:
+                    found[joint] = bone
+            yield _Candidate(rig_map, prefix, found, bones.parents)
+
+
+def _index(bones: Bones) -> dict[Key, int]:
+    """The bone of each name, the uppermost where spelling alone sets names apart."""
     index: dict[Key, int] = {}
     for bone, name in enumerate(bones.names):
         index.setdefault(canonical(name), bone)
-    middle = [word for side, word in index if not side]
-    for rig_map in maps:
-        ends = [word for _, word in rig_map.keys.get("pelvis", ())]
-        for prefix in sorted({word.removesuffix(end) for end in ends for word in middle if word.endswith(end)}):
-            found = {}
-            for joint, keys in rig_map.keys.items():
-                bone = next((index[side, prefix + word] for side, word in keys if (side, prefix + word) in index), None)
-                if bone is not None:
-                    found[joint] = bone
-            yield _Candidate(rig_map, prefix, found, bones.parents)
+    return index
 
 
 def _named(bones: Bones, joints: dict[str, int]) -> dict[str, str]:
@@ -169,6 +202,6 @@ def _missing(armature: str, candidates: list[_Candidate]) -> MotionGPTError:
     if closest is None or len(closest.found) < len(REQUIRED) / 2:
         message = f"{armature} has the bones of no humanoid that is known, and is not built like one."
         return MotionGPTError(Code.INVALID_PARAMS, message, remedy)
-    names = [closest.rig_map.bones[joint][0] for joint in REQUIRED if joint not in closest.found and joint in closest.rig_map.bones]
-    lacks = f"the bones {', '.join(names)}" if names else "a spine"
-    return MotionGPTError(Code.INVALID_PARAMS, f"{armature} lacks {lacks}.", remedy)
+    names = closest.rig_map.bones
+    lacks = ", ".join(names[joint][0] if joint in names else joint for joint in missing_joints(closest.found))
+    return MotionGPTError(Code.INVALID_PARAMS, f"{armature} lacks the bones {lacks}.", remedy)

@@ -1,37 +1,79 @@
-"""Which bone of an armature object is which joint. Maps are data: one file each in `maps/` and in the animator's own folder."""
-
-from functools import lru_cache
-from pathlib import Path
+"""Which bone of an armature object is which joint: as the animator said, else as detection finds."""
 
 import bpy
 import numpy as np
 
-from ...backend.protocol.errors import MotionGPTError
-from .bones import Bones
-from .detection import Mapping, RigMap, detect, load_map
+from ...backend.motion.skeleton import SMPL
+from ...backend.protocol.errors import Code, MotionGPTError
+from .bones import Bones, missing_joints
+from .detection import Mapping, detect, match_map, mirror_bones
+from .presets import find_map, remove_map, rig_maps, save_map
 
 __all__ = ["Mapping", "find_mapping"]
 
-_FOLDER = Path(__file__).parent / "maps"
-_KEPT = 64  # armatures whose mapping is remembered
+_KEPT = 64  # armatures whose detection is remembered
 
-_known: dict[tuple[tuple[str, ...], bytes], Mapping | MotionGPTError] = {}
+_detected: dict[tuple, Mapping | MotionGPTError] = {}
 
 
 def find_mapping(armature: bpy.types.Object) -> Mapping:
     """Which bones of the armature object are joints; MotionGPTError names what is missing."""
+    if armature.motiongpt.kind:
+        return _own_mapping(armature)
     key = _look(armature)
-    if key not in _known:
-        if len(_known) >= _KEPT:
-            _known.clear()
-        try:
-            _known[key] = detect(armature.name, read_bones(armature), rig_maps())
-        except MotionGPTError as error:
-            _known[key] = error
-    known = _known[key]
-    if isinstance(known, MotionGPTError):
-        raise known.with_traceback(None)
-    return known
+    if key not in _detected:
+        _remember(key, armature)
+    outcome = _detected[key]
+    if isinstance(outcome, MotionGPTError):
+        raise outcome.with_traceback(None)
+    return outcome
+
+
+def is_known(armature: bpy.types.Object) -> bool:
+    """Whether `find_mapping` would answer without looking at the bones anew."""
+    return bool(armature.motiongpt.kind) or _look(armature) in _detected
+
+
+def keep_detected(armature: bpy.types.Object) -> Mapping:
+    """Make what detection finds now the animator's own mapping, to be edited; MotionGPTError if it finds nothing."""
+    mapping = detect(armature.name, read_bones(armature), rig_maps())
+    _keep(armature, mapping)
+    return mapping
+
+
+def keep_map(armature: bpy.types.Object, name: str) -> Mapping:
+    """Make what the map called `name` finds the animator's own mapping; MotionGPTError names what is missing."""
+    mapping = match_map(armature.name, read_bones(armature), find_map(name))
+    _keep(armature, mapping)
+    return mapping
+
+
+def forget_own(armature: bpy.types.Object) -> None:
+    """Leave the mapping to detection again."""
+    armature.motiongpt.kind = ""
+    _detected.clear()
+
+
+def mirror_own(armature: bpy.types.Object, source: str) -> None:
+    """Give the other side the twins of the bones of the side `source`, left or right; MotionGPTError names those without a twin."""
+    character = armature.motiongpt
+    if not character.kind:
+        keep_detected(armature)
+    bones = {joint: getattr(character.bones, joint) for joint in SMPL.joints}
+    for joint, bone in mirror_bones(armature.name, read_bones(armature), bones, source).items():
+        setattr(character.bones, joint, bone)
+
+
+def save_mapping(armature: bpy.types.Object, name: str) -> None:
+    """Save the armature's mapping as a map called `name`, by which rigs like it are known from now on."""
+    save_map(name, find_mapping(armature))
+    _detected.clear()
+
+
+def remove_saved(name: str) -> None:
+    """Remove the animator's own map `name`; MotionGPTError if there is none."""
+    remove_map(name)
+    _detected.clear()
 
 
 def read_bones(armature: bpy.types.Object) -> Bones:
@@ -42,15 +84,37 @@ def read_bones(armature: bpy.types.Object) -> Bones:
     return Bones(tuple(index), parents, _places(armature, "head_local"), _places(armature, "tail_local"))
 
 
-@lru_cache
-def rig_maps() -> tuple[RigMap, ...]:
-    """All maps there are, by file name."""
-    return tuple(load_map(path) for path in sorted(_FOLDER.glob("*.json")))
+def _own_mapping(armature: bpy.types.Object) -> Mapping:
+    character = armature.motiongpt
+    bones = {joint: name for joint in SMPL.joints if (name := getattr(character.bones, joint))}
+    remedy = "Choose its bones under Character, or detect them again."
+    if gone := [name for name in bones.values() if name not in armature.data.bones]:
+        raise MotionGPTError(Code.INVALID_PARAMS, f"{armature.name} has no bones {', '.join(gone)} any more.", remedy)
+    if missing := missing_joints(bones):
+        raise MotionGPTError(Code.INVALID_PARAMS, f"{armature.name} has no bone for {', '.join(missing)}.", remedy)
+    controls = next((rig_map.controls for rig_map in rig_maps() if rig_map.name == character.kind), None)
+    return Mapping(character.kind, character.confidence, bones, controls)
 
 
-def _look(armature: bpy.types.Object) -> tuple[tuple[str, ...], bytes]:
-    """What tells quickly whether an armature is still as it was: the names of its bones, from the top down, and their places."""
-    return tuple(armature.data.bones.keys()), _places(armature, "head_local").tobytes()
+def _keep(armature: bpy.types.Object, mapping: Mapping) -> None:
+    character = armature.motiongpt
+    character.kind, character.confidence = mapping.kind, mapping.confidence
+    for joint in SMPL.joints:
+        setattr(character.bones, joint, mapping.bones.get(joint, ""))
+
+
+def _remember(key: tuple, armature: bpy.types.Object) -> None:
+    if len(_detected) >= _KEPT:
+        _detected.clear()
+    try:
+        _detected[key] = detect(armature.name, read_bones(armature), rig_maps())
+    except MotionGPTError as error:
+        _detected[key] = error
+
+
+def _look(armature: bpy.types.Object) -> tuple:
+    """What tells quickly whether an armature is as it was: its name, the names of its bones from the top down, and their places."""
+    return armature.name, tuple(armature.data.bones.keys()), _places(armature, "head_local").tobytes()
 
 
 def _places(armature: bpy.types.Object, end: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 
 from ...backend.motion.skeleton import SMPL
-from .bones import SPINE, Bones, is_complete, spread_spine
+from .bones import SPINE, Bones, missing_joints, spread_spine
 
 _LIMB = 0.15  # of the longest chain: shorter ones are no limbs
 _SAME_LENGTH = 0.1  # two chains of a pair differ by less
@@ -87,9 +87,22 @@ def find_by_structure(bones: Bones) -> tuple[Joints, float] | None:
     pairs = [pair for pair in candidates if _mirrors(bones, chains, pair, plane)]
     for legs, arms in _legs_and_arms(bones, chains, pairs):
         joints = _assign(bones, chains, plane, legs, arms)
-        if joints and is_complete(joints) and _is_symmetric(bones, joints, plane, legs.length):
+        if joints and not missing_joints(joints) and _is_symmetric(bones, joints, plane, legs.length):
             return joints, share * len(joints) / len(SMPL)
     return None
+
+
+def find_twin(bones: Bones, bone: int) -> int | None:
+    """The bone that mirrors `bone`; None if there is none, or the bones have no plane of symmetry."""
+    chains = _Chains(bones)
+    symmetry = _symmetry(bones, chains, _pairs(bones, chains))
+    if symmetry is None:
+        return None
+    plane, _ = symmetry
+    ends = plane.mirror(np.stack([bones.heads[bone], bones.tails[bone]]))
+    off = np.linalg.norm(bones.heads - ends[0], axis=-1) + np.linalg.norm(bones.tails - ends[1], axis=-1)
+    nearest = int(np.argmin(off))
+    return nearest if nearest != bone and off[nearest] < _MIRRORED * chains.length.max() else None
 
 
 def _top_down(bones: Bones) -> list[int]:

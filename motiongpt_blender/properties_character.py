@@ -1,0 +1,33 @@
+"""What the animator says about a character, kept with its armature object."""
+# pyright: reportInvalidTypeForm=false
+
+import bpy
+from bpy.props import FloatProperty, PointerProperty, StringProperty
+
+from ..backend.motion.skeleton import SMPL
+
+
+class MotionGPTBones(bpy.types.PropertyGroup):
+    """The name of each joint's bone, empty where there is none."""
+
+    __annotations__ = {
+        joint: StringProperty(name=joint.replace("_", " ").title(), description="The bone that is this joint") for joint in SMPL.joints
+    }
+
+
+class MotionGPTCharacter(bpy.types.PropertyGroup):
+    """`kind`, `confidence` and `bones` are the animator's own mapping; with an empty kind, detection decides."""
+
+    kind: StringProperty(name="Kind", description="The kind of rig")
+    confidence: FloatProperty(
+        name="Confidence", description="How sure detection was of the kind of rig", subtype="FACTOR", min=0.0, max=1.0
+    )
+    bones: PointerProperty(type=MotionGPTBones)
+
+
+def add_to_object() -> None:
+    bpy.types.Object.motiongpt = PointerProperty(type=MotionGPTCharacter)
+
+
+def remove_from_object() -> None:
+    del bpy.types.Object.motiongpt

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-BACKEND_TESTS = [f"tests/{part}" for part in ("motion", "backend", "setup", "packaging")]
+BACKEND_TESTS = [f"tests/{part}" for part in ("motion", "rigs", "backend", "setup", "packaging")]
 OUTCOMES = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)")
 
 

@@ -20,7 +20,7 @@ from .structure import find_by_structure, find_twin
 
 BY_STRUCTURE = "By Structure"
 _SURE = 0.8  # from this confidence on, names alone decide
-_WORDS = re.compile(r"[左右]|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z左右]+")
+_WORDS = re.compile(r"[左右]|[LR](?=[A-Z]{1,2}[a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z左右]+")
 _SIDES = {"l": "left", "left": "left", "左": "left", "r": "right", "right": "right", "右": "right"}
 
 Key = tuple[str, str]  # side ("" for neither) and the rest of the name
@@ -38,6 +38,11 @@ class RigMap:
     @cached_property
     def keys(self) -> dict[str, tuple[Key, ...]]:
         return {joint: tuple(map(canonical, names)) for joint, names in self.bones.items()}
+
+    @property
+    def telling(self) -> tuple[Key, ...]:
+        """The names that tell the prefix."""
+        return self.keys.get("pelvis", ()) + self.keys.get("head", ())
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,11 @@ class _Candidate:
     parents: tuple[int, ...]
 
     @property
-    def rank(self) -> tuple[float, int, int]:
-        """Better candidates rank higher: by confidence, then by how much of the names the map explains, then by closeness."""
-        above = {joint: self._above(joint) for joint in self.found}
-        direct = sum(bone is None or self.parents[self.found[joint]] == bone for joint, bone in above.items())
-        return self.confidence, -len(self.prefix), direct
+    def rank(self) -> tuple[float, int, int, int]:
+        """Better candidates rank higher: surer, then with more of the names explained, then closer together, then further up."""
+        direct = sum(self.parents[bone] == self._above(joint) for joint, bone in self.found.items())
+        depth = sum(self._depth(bone) for bone in self.found.values())
+        return self.confidence, -len(self.prefix), direct, -depth
 
     @property
     def confidence(self) -> float:
@@ -84,6 +89,9 @@ class _Candidate:
         while above is not None and bone >= 0 and bone != above:
             bone = self.parents[bone]
         return self.rig_map.controls is not None or bone >= 0
+
+    def _depth(self, bone: int) -> int:
+        return 0 if bone < 0 else 1 + self._depth(self.parents[bone])
 
     def _above(self, joint: str) -> int | None:
         """The bone of the nearest joint above that has one."""
@@ -168,13 +176,13 @@ def _best(candidates: list[_Candidate]) -> _Candidate | None:
 
 
 def _candidates(bones: Bones, maps: Iterable[RigMap]) -> Iterator[_Candidate]:
-    """Every map as it is, and under every prefix that the bone of its pelvis has here."""
+    """Every map as it is, and under every prefix that its pelvis or head has here."""
+    maps = tuple(maps)
     exact = {name: bone for bone, name in enumerate(bones.names)}
     index = _index(bones)
+    prefixes = _prefixes(index, {key for rig_map in maps for key in rig_map.telling})
     for rig_map in maps:
-        pelvis = rig_map.keys.get("pelvis", ())
-        prefixes = {word.removesuffix(end) for own, end in pelvis for side, word in index if side == own and word.endswith(end)}
-        for prefix in sorted({"", *prefixes}):
+        for prefix in sorted({"", *(prefix for key in rig_map.telling for prefix in prefixes[key])}):
             found = {}
             for joint, keys in rig_map.keys.items():
                 names = () if prefix else rig_map.bones[joint]
@@ -182,6 +190,17 @@ def _candidates(bones: Bones, maps: Iterable[RigMap]) -> Iterator[_Candidate]:
                 if (bone := next((place for place in places if place is not None), None)) is not None:
                     found[joint] = bone
             yield _Candidate(rig_map, prefix, found, bones.parents)
+
+
+def _prefixes(index: Iterable[Key], ends: set[Key]) -> dict[Key, set[str]]:
+    """For each of `ends` what stands before it in names that end so."""
+    lengths = {len(word) for _, word in ends}
+    prefixes: dict[Key, set[str]] = {end: set() for end in ends}
+    for side, word in index:
+        for length in lengths:
+            if (side, word[-length:]) in prefixes:
+                prefixes[side, word[-length:]].add(word[:-length])
+    return prefixes
 
 
 def _index(bones: Bones) -> dict[Key, int]:

@@ -19,7 +19,7 @@ _PLANES = 12  # the likeliest ones are tried
 _BODY = 96  # bones of the longest chains, which tell whether a plane is the right one
 _ARM_TO_LEG = (0.4, 1.6)
 _LONGEST_CHAIN = 14  # bones of a limb that are looked at
-_HEAD_HEIGHT = 0.16  # above the shoulders, in lengths of the leg chain
+_HEAD_HEIGHT = 0.33  # above the shoulders, in lengths from the hips to the shoulders
 
 Joints = dict[str, int]
 
@@ -231,7 +231,7 @@ def _leg(chains: _Chains, plane: _Plane, first: int) -> Joints:
             + 0.5 * max(0.6 - abs(plane.side(points[hip])) / max(width, 1e-9), 0.0)
         )
         for toes in (None, *range(ankle + 1, len(chain))):
-            extra = 0.2 if toes is None else 2 * abs(np.linalg.norm(points[toes] - points[ankle]) / leg - 0.17)
+            extra = 0.3 if toes is None else 2 * abs(np.linalg.norm(points[toes] - points[ankle]) / max(np.linalg.norm(foot), 1e-9) - 0.65)
             if cost + extra < lowest:
                 lowest = cost + extra
                 best = {"hip": chain[hip], "knee": chain[knee], "ankle": chain[ankle]}
@@ -297,11 +297,15 @@ def _neck_and_head(
         if not below:
             break
         bone = max(below, key=lambda child: (chains.tip[child] @ up, -child))
-        way.append(bone)
+        if not way or np.linalg.norm(bones.heads[bone] - bones.heads[way[-1]]) > 0.01 * leg:  # else it turns where the last one does
+            way.append(bone)
     if not way:
         return {}
-    heights = (bones.heads[way] - shoulders) @ up / leg
-    head = int(np.argmin(np.abs(heights - _HEAD_HEIGHT)))
+    torso = (shoulders - (bones.heads[joints["left_hip"]] + bones.heads[joints["right_hip"]]) / 2) @ up
+    heights = (bones.heads[way] - shoulders) @ up / torso
+    ends = np.stack([bones.tails[way], bones.heads[way[1:] + way[-1:]]])  # a bone's tail may be anywhere, the next bone is not
+    lengths = np.linalg.norm(ends - bones.heads[way], axis=-1).max(axis=0) / torso
+    head = int(np.argmin(np.abs(heights - _HEAD_HEIGHT) - 0.5 * lengths))  # long, and at the height of heads
     return {"head": way[head]} | ({"neck": way[0]} if head else {})
 
 

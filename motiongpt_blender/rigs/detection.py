@@ -20,6 +20,7 @@ from .structure import find_by_structure, find_twin
 
 BY_STRUCTURE = "By Structure"
 _SURE = 0.8  # from this confidence on, names alone decide
+_REMEDY = "Rename its bones, or choose the bone of each joint under Character."
 _WORDS = re.compile(r"[左右]|[LR](?=[A-Z]{1,2}[a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z左右]+")
 _SIDES = {"l": "left", "left": "left", "左": "left", "r": "right", "right": "right", "右": "right"}
 
@@ -28,12 +29,16 @@ Key = tuple[str, str]  # side ("" for neither) and the rest of the name
 
 @dataclass(frozen=True)
 class RigMap:
-    """One kind of rig: the names that the bone of each joint may have, and the controls where there are such."""
+    """One kind of rig: the names that the bone of each joint may have, and the controls where there are such.
+
+    The animator's `own` maps come before the others.
+    """
 
     name: str
     bones: dict[str, tuple[str, ...]]
     controls: Controls | None
     path: Path
+    own: bool = False
 
     @cached_property
     def keys(self) -> dict[str, tuple[Key, ...]]:
@@ -69,11 +74,11 @@ class _Candidate:
     parents: tuple[int, ...]
 
     @property
-    def rank(self) -> tuple[float, int, int, int]:
-        """Better candidates rank higher: surer, then with more of the names explained, then closer together, then further up."""
+    def rank(self) -> tuple[float, bool, int, int, int]:
+        """Better candidates rank higher: surer, own, then with more of the names explained, closer together, further up."""
         direct = sum(self.parents[bone] == self._above(joint) for joint, bone in self.found.items())
         depth = sum(self._depth(bone) for bone in self.found.values())
-        return self.confidence, -len(self.prefix), direct, -depth
+        return self.confidence, self.rig_map.own, -len(self.prefix), direct, -depth
 
     @property
     def confidence(self) -> float:
@@ -134,7 +139,11 @@ def detect(armature: str, bones: Bones, maps: Iterable[RigMap]) -> Mapping:
         if structure and (best is None or structure[1] > best.confidence):
             return Mapping(BY_STRUCTURE, structure[1], _named(bones, structure[0]))
     if best is None:
-        raise _missing(armature, candidates)
+        closest = max(candidates, key=_joints_found, default=None)
+        if closest is None or 2 * len(closest.found) < len(REQUIRED):
+            message = f"{armature} has the bones of no humanoid that is known, and is not built like one."
+            raise MotionGPTError(Code.INVALID_PARAMS, message, _REMEDY)
+        raise _missing(armature, closest)
     return best.mapping(bones)
 
 
@@ -143,7 +152,7 @@ def match_map(armature: str, bones: Bones, rig_map: RigMap) -> Mapping:
     candidates = list(_candidates(bones, [rig_map]))
     best = _best(candidates)
     if best is None:
-        raise _missing(armature, candidates)
+        raise _missing(armature, max(candidates, key=_joints_found))
     return best.mapping(bones)
 
 
@@ -215,12 +224,11 @@ def _named(bones: Bones, joints: dict[str, int]) -> dict[str, str]:
     return {joint: bones.names[joints[joint]] for joint in SMPL.joints if joint in joints}
 
 
-def _missing(armature: str, candidates: list[_Candidate]) -> MotionGPTError:
-    remedy = "Rename its bones, or choose the bone of each joint under Character."
-    closest = max(candidates, key=lambda c: sum(joint in c.found for joint in REQUIRED), default=None)
-    if closest is None or len(closest.found) < len(REQUIRED) / 2:
-        message = f"{armature} has the bones of no humanoid that is known, and is not built like one."
-        return MotionGPTError(Code.INVALID_PARAMS, message, remedy)
-    names = closest.rig_map.bones
-    lacks = ", ".join(names[joint][0] if joint in names else joint for joint in missing_joints(closest.found))
-    return MotionGPTError(Code.INVALID_PARAMS, f"{armature} lacks the bones {lacks}.", remedy)
+def _joints_found(candidate: _Candidate) -> int:
+    return sum(joint in candidate.found for joint in REQUIRED)
+
+
+def _missing(armature: str, candidate: _Candidate) -> MotionGPTError:
+    names = candidate.rig_map.bones
+    lacks = ", ".join(names[joint][0] if joint in names else joint for joint in missing_joints(candidate.found))
+    return MotionGPTError(Code.INVALID_PARAMS, f"{armature} lacks the bones {lacks}.", _REMEDY)

@@ -1,8 +1,9 @@
-"""The maps there are: those that come with the extension, and before them the animator's own, saved as presets."""
+"""The maps there are: those that come with the extension, and the animator's own, saved as presets."""
 
 import contextlib
 import json
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def rig_maps() -> tuple[RigMap, ...]:
     own = []
     for path in sorted(_own_folder().glob("*.json")):
         with contextlib.suppress(MotionGPTError):
-            own.append(load_map(path))
+            own.append(replace(load_map(path), own=True))
     return (*own, *(load_map(path) for path in sorted(_FOLDER.glob("*.json"))))
 
 
@@ -33,7 +34,7 @@ def find_map(name: str) -> RigMap:
 
 
 def own_maps() -> tuple[RigMap, ...]:
-    return tuple(rig_map for rig_map in rig_maps() if rig_map.path.parent != _FOLDER)
+    return tuple(rig_map for rig_map in rig_maps() if rig_map.own)
 
 
 def save_map(name: str, mapping: Mapping) -> None:

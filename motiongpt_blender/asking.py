@@ -7,6 +7,7 @@ import numpy as np
 
 from ..backend.protocol import messages
 from ..backend.protocol.errors import Code, MotionGPTError
+from .keyed import selected_bones
 from .orders import Delivery, Keys, Order
 from .path import floor_path
 from .poses import pose_now, poses_at
@@ -53,7 +54,7 @@ def make_order(
     )
     if not request.poses and not any(segment.prompt.strip() for segment in segments):
         raise MotionGPTError(Code.INVALID_PARAMS, "There is no prompt.", "Say what the character does, or use its current pose.")
-    return Order(request, start, now if not poses and path is None else None, _delivery(asked))
+    return Order(request, start, now if not poses and path is None else None, _delivery(armature, asked))
 
 
 def make_inbetween_order(
@@ -61,10 +62,9 @@ def make_inbetween_order(
     armature: bpy.types.Object,
     asked: Asked,
     frames: Sequence[int],
-    bones: Sequence[str],
     longest: float = float("inf"),
 ) -> Order:
-    """The order of what lies between the keyed poses at `frames` of the scene, in time order; `bones` are keyed, all if empty.
+    """The order of what lies between the keyed poses at `frames` of the scene, in time order.
 
     MotionGPTError if there is nothing between them, or more than `longest` seconds.
     """
@@ -86,7 +86,7 @@ def make_inbetween_order(
         guidance=asked.guidance,
     )
     kept = tuple(frame - start for frame in frames)
-    return Order(request, start, None, Delivery("REPLACE", keys=_keys(asked), kept=kept, bones=tuple(bones)))
+    return Order(request, start, None, Delivery("REPLACE", keys=_keys(asked), kept=kept, bones=_bones(armature, asked)))
 
 
 def scene_rate(scene: bpy.types.Scene) -> float:
@@ -127,8 +127,13 @@ def _require_length(frames: int, fps: float, longest: float) -> None:
         )
 
 
-def _delivery(asked: Asked) -> Delivery:
-    return Delivery(asked.mode, asked.blend_frames, _keys(asked), asked.in_place, asked.extend_scene)
+def _delivery(armature: bpy.types.Object, asked: Asked) -> Delivery:
+    bones = _bones(armature, asked)
+    return Delivery(asked.mode, asked.blend_frames, _keys(asked), asked.in_place, asked.extend_scene, bones=bones)
+
+
+def _bones(armature: bpy.types.Object, asked: Asked) -> tuple[str, ...]:
+    return selected_bones(armature) if asked.only_selected_bones else ()
 
 
 def _keys(asked: Asked) -> Keys:

@@ -14,9 +14,10 @@ from .animation.action import require_animatable
 from .animation.preview import Preview
 from .asking import make_inbetween_order, make_order
 from .handle import Handle
-from .keyed import between_keys, selected_bones
+from .keyed import between_keys
 from .orders import Order
-from .preferences import backend_settings
+from .preferences import backend_settings, user_folder
+from .prompts import PromptBook
 from .properties import Asked
 from .rigs.character import find_character
 from .session import Session
@@ -46,19 +47,26 @@ def order_clip(context: bpy.types.Context, asked: Asked) -> None:
     """Have clips made and keyed on the selected character; returns at once. MotionGPTError if that cannot be done."""
     armature = find_character(context)
     submit(context, armature, make_order(context, armature, asked, longest=_longest()))
+    if prompt := asked.prompt.strip():
+        with contextlib.suppress(MotionGPTError):  # a clip is worth more than its place in a menu
+            prompt_book().note(prompt)
 
 
-def order_inbetween(context: bpy.types.Context, asked: Asked, only_selected_bones: bool) -> None:
+def order_inbetween(context: bpy.types.Context, asked: Asked) -> None:
     """Have what lies between keyed poses made; returns at once. MotionGPTError if that cannot be done."""
     armature = find_character(context)
-    bones = selected_bones(armature) if only_selected_bones else ()
-    submit(context, armature, make_inbetween_order(context, armature, asked, between_keys(context, armature), bones, _longest()))
+    submit(context, armature, make_inbetween_order(context, armature, asked, between_keys(context, armature), _longest()))
 
 
 def order_again(context: bpy.types.Context, another_seed: bool) -> None:
     """Have the clip that the selected character plays made again; returns at once. MotionGPTError if that cannot be done."""
     armature = find_character(context)
     submit(context, armature, history.again(armature, random_seed() if another_seed else None))
+
+
+def prompt_book() -> PromptBook:
+    """The user's own prompts, the same in every file."""
+    return PromptBook(user_folder("prompts") / "prompts.json")
 
 
 def random_seed() -> int:

@@ -1,7 +1,5 @@
 """What the animator has keyed and selected."""
 
-from collections.abc import Sequence
-
 import bpy
 import numpy as np
 
@@ -32,9 +30,9 @@ def between_keys(context: bpy.types.Context, armature: bpy.types.Object) -> list
     return [round(frame) for frame in frames]
 
 
-def selected_bones(armature: bpy.types.Object) -> Sequence[str]:
+def selected_bones(armature: bpy.types.Object) -> tuple[str, ...]:
     """The names of the selected pose bones; MotionGPTError if there are none."""
-    names = [bone.name for bone in armature.pose.bones if bone.select]
+    names = tuple(bone.name for bone in armature.pose.bones if bone.select)
     if not names:
         raise MotionGPTError(Code.INVALID_PARAMS, "No bone is selected.", "Select bones in pose mode, or replace all bones.")
     return names

@@ -82,6 +82,7 @@ class ClipProperties:
         ],
     )
     blend_frames: IntProperty(name="Blend Over", description="Frames over which the motions are faded", default=8, min=1, soft_max=48)
+    only_selected_bones: BoolProperty(name="Only Selected Bones", description="Key the selected bones and leave all others as they are")
     extend_scene: BoolProperty(name="Extend Scene", description="Move the end of the scene to where the clip ends, if it lies before")
     preview: BoolProperty(name="Preview", description="Move the character while its clip is being made", default=True)
 
@@ -101,6 +102,7 @@ class MotionGPTSettings(ClipProperties, bpy.types.PropertyGroup):
 
     key_poses: CollectionProperty(type=MotionGPTKeyPose)
     active_pose: IntProperty(name="Key Pose", description="A pose that the clip passes through")
+    active_clip: IntProperty(name="Clip", description="A clip that was made in this file")
     path: PointerProperty(
         name="Path",
         description="A curve on the floor that the character walks along",

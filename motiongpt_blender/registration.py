@@ -9,8 +9,9 @@ from . import command, jobs, preferences, properties, properties_batch, properti
 from .animation import preview
 from .batch import bake as batches
 from .batch.run import batch as running_batch
-from .operators import backend, bake, export, generate, lists, mapping, rig, sequence
-from .panels import batch, character, sidebar
+from .operators import backend, bake, export, generate, lists, mapping, poses, prompts, rig, sequence, variations
+from .panels import batch, character, clip, result, sidebar
+from .panels import prompts as prompt_menus
 from .panels import sequence as sequence_panel
 
 CLASSES: tuple[type, ...] = (
@@ -26,6 +27,15 @@ CLASSES: tuple[type, ...] = (
     generate.MOTIONGPT_OT_inbetween,
     generate.MOTIONGPT_OT_again,
     generate.MOTIONGPT_OT_cancel,
+    poses.MOTIONGPT_OT_add_pose,
+    poses.MOTIONGPT_OT_remove_pose,
+    prompts.MOTIONGPT_OT_use_prompt,
+    prompts.MOTIONGPT_OT_add_prompt,
+    prompts.MOTIONGPT_OT_remove_prompt,
+    prompts.MOTIONGPT_OT_random_seed,
+    variations.MOTIONGPT_OT_show_variation,
+    variations.MOTIONGPT_OT_keep_variation,
+    variations.MOTIONGPT_OT_use_clip,
     backend.MOTIONGPT_OT_backend_start,
     backend.MOTIONGPT_OT_backend_stop,
     rig.MOTIONGPT_OT_add_smpl_rig,
@@ -43,9 +53,17 @@ CLASSES: tuple[type, ...] = (
     bake.MOTIONGPT_OT_load_table,
     export.MOTIONGPT_OT_export_bvh,
     export.MOTIONGPT_OT_export_amass,
+    prompt_menus.MOTIONGPT_MT_recent_prompts,
+    prompt_menus.MOTIONGPT_MT_prompt_presets,
     sidebar.MOTIONGPT_PT_main,
     character.MOTIONGPT_PT_character,
     character.MOTIONGPT_PT_bones,
+    clip.MOTIONGPT_PT_length,
+    clip.MOTIONGPT_UL_key_poses,
+    clip.MOTIONGPT_PT_poses,
+    clip.MOTIONGPT_PT_options,
+    result.MOTIONGPT_UL_clips,
+    result.MOTIONGPT_PT_result,
     sequence_panel.MOTIONGPT_UL_segments,
     sequence_panel.MOTIONGPT_PT_sequence,
     batch.MOTIONGPT_UL_rows,

@@ -1,6 +1,7 @@
 """What an action remembers of how it was made, in custom properties of its own."""
 
 from dataclasses import dataclass, replace
+from uuid import uuid4
 
 import bpy
 
@@ -57,7 +58,14 @@ def variations_of(action: bpy.types.Action) -> list[bpy.types.Action]:
     if not is_made(action):
         return []
     group = action[KEY]["group"]
+    if action[KEY]["variations"] == 1:
+        return [action]
     return sorted((a for a in bpy.data.actions if is_made(a) and a[KEY]["group"] == group), key=lambda a: a[KEY]["variation"])
+
+
+def set_apart(action: bpy.types.Action) -> None:
+    """Let the action be a clip of its own, no longer one of several."""
+    action[KEY] = action[KEY].to_dict() | {"group": uuid4().hex, "variation": 1, "variations": 1}
 
 
 def again(armature: bpy.types.Object, seed: int | None) -> Order:

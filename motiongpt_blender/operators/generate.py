@@ -8,7 +8,9 @@ from ...backend.protocol.errors import MotionGPTError
 from .. import jobs
 from ..path import find_curve
 from ..properties import Asked, ClipProperties
+from ..rigs.character import find_character
 from .failure import fail
+from .polling import poll_character, poll_idle
 
 
 class Making:
@@ -20,9 +22,7 @@ class Making:
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if jobs.session.busy:
-            cls.poll_message_set("A clip is being made. Wait for it or cancel it")
-        return not jobs.session.busy
+        return poll_idle(cls) and poll_character(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
@@ -37,6 +37,13 @@ class Making:
         """What the call does not set comes from the panel."""
         names = [name for name in ClipProperties.__annotations__ if self.properties.is_property_set(name)]
         return Asked(context.scene.motiongpt, **{name: getattr(self, name) for name in names})
+
+
+def _poll_action(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
+    data = find_character(context).animation_data
+    if not (data and data.action):
+        cls.poll_message_set("The character has no action")
+    return bool(data and data.action)
 
 
 class MOTIONGPT_OT_generate(Making, ClipProperties, bpy.types.Operator):
@@ -59,10 +66,12 @@ class MOTIONGPT_OT_inbetween(Making, ClipProperties, bpy.types.Operator):
     bl_label = "In-between"
     bl_description = "Fill what lies between the selected keys of the character, or between the keys around the current frame"
 
-    only_selected_bones: BoolProperty(name="Only Selected Bones", description="Leave the keys of all other bones as they are")
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return super().poll(context) and _poll_action(cls, context)
 
     def order(self, context: bpy.types.Context) -> None:
-        jobs.order_inbetween(context, self.asked(context), self.only_selected_bones)
+        jobs.order_inbetween(context, self.asked(context))
 
 
 class MOTIONGPT_OT_again(Making, bpy.types.Operator):
@@ -71,6 +80,10 @@ class MOTIONGPT_OT_again(Making, bpy.types.Operator):
     bl_description = "Make the clip that the character plays once more, with the same prompt and poses"
 
     another_seed: BoolProperty(name="Another Seed", description="Make another motion of the same prompt and poses")
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return super().poll(context) and _poll_action(cls, context)
 
     def order(self, context: bpy.types.Context) -> None:
         jobs.order_again(context, self.another_seed)

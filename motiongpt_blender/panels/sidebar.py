@@ -7,10 +7,11 @@ import bpy
 from ...backend.protocol.errors import Code, MotionGPTError
 from .. import jobs
 from ..operators.backend import MOTIONGPT_OT_backend_start, MOTIONGPT_OT_backend_stop
-from ..operators.generate import MOTIONGPT_OT_cancel, MOTIONGPT_OT_generate
+from ..operators.generate import MOTIONGPT_OT_cancel, MOTIONGPT_OT_generate, MOTIONGPT_OT_inbetween
 from ..operators.rig import MOTIONGPT_OT_add_smpl_rig
 from ..rigs.character import find_character
 from .character import mapping_to_show
+from .prompts import draw_prompt
 
 _PIXELS_PER_CHARACTER = 7
 
@@ -24,15 +25,11 @@ class MOTIONGPT_PT_main(bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.motiongpt
         _draw_character(layout, context)
-        layout.prop(settings, "prompt", text="", icon="TEXT", placeholder="What the character does")
-        column = layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
-        for name in ("seconds", "seed", "pose_use", "lock_feet"):
-            column.prop(settings, name)
-        row = layout.row()
+        draw_prompt(layout, settings)
+        row = layout.row(align=True)
         row.scale_y = 1.6
         row.operator(MOTIONGPT_OT_generate.bl_idname, icon="PLAY")
+        row.operator(MOTIONGPT_OT_inbetween.bl_idname, icon="IPO_EASE_IN_OUT")
         _draw_backend(layout, context)
 
 

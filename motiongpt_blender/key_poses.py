@@ -1,0 +1,67 @@
+"""The list of poses that a clip passes through."""
+
+import bpy
+
+from ..backend.protocol import messages
+from ..backend.protocol.errors import Code, MotionGPTError
+from .poses import marked_frames, pose_now, pose_of_asset, poses_at
+from .properties import MotionGPTSettings
+
+
+def add(context: bpy.types.Context, armature: bpy.types.Object, source: str, asset: str) -> int:
+    """Put the poses of a source into the scene's list and return how many; MotionGPTError if there are none."""
+    scene = context.scene
+    if source == "FRAME":
+        poses = [("Pose", pose_now(armature, context))]
+    elif source == "ASSET":
+        action = _find_asset(asset)
+        poses = [(action.name, pose_of_asset(armature, action, scene.frame_current))]
+    else:
+        frames = marked_frames(scene)
+        if not frames:
+            raise MotionGPTError(
+                Code.INVALID_PARAMS,
+                "No marker is selected, and none is called a pose.",
+                "Select markers in the timeline, or call one a pose.",
+            )
+        names = {marker.frame: marker.name for marker in scene.timeline_markers}
+        poses = [(names[pose.frame], pose) for pose in poses_at(armature, frames)]
+    for name, pose in poses:
+        _put(scene.motiongpt, name, pose)
+    return len(poses)
+
+
+def remove(settings: MotionGPTSettings, every: bool) -> None:
+    """Take the active pose out of the list, or every one."""
+    if every:
+        settings.key_poses.clear()
+    else:
+        settings.key_poses.remove(min(settings.active_pose, len(settings.key_poses) - 1))
+    settings.active_pose = max(0, min(settings.active_pose, len(settings.key_poses) - 1))
+
+
+def pose_assets() -> list[bpy.types.Action]:
+    return [action for action in bpy.data.actions if action.asset_data]
+
+
+def _find_asset(name: str) -> bpy.types.Action:
+    action = next((action for action in pose_assets() if action.name == name), None)
+    if action is None:
+        raise MotionGPTError(
+            Code.INVALID_PARAMS, f"There is no pose asset called {name!r} in this file.", "Mark an action as an asset, or link one."
+        )
+    return action
+
+
+def _put(settings: MotionGPTSettings, name: str, pose: messages.Pose) -> None:
+    """Into its place in time, instead of one that is there."""
+    items = settings.key_poses
+    frames = [item.frame for item in items]
+    if pose.frame in frames:
+        at = frames.index(pose.frame)
+    else:
+        items.add()
+        at = sum(frame < pose.frame for frame in frames)
+        items.move(len(items) - 1, at)
+    items[at].hold(pose, name)
+    settings.active_pose = at

@@ -57,25 +57,25 @@ def read_keys(curve: bpy.types.FCurve) -> Table:
     return table
 
 
-def put_keys(curve: bpy.types.FCurve, added: Table, first: float, last: float, kept: Iterable[float] = ()) -> None:
+def put_keys(curve: bpy.types.FCurve, added: Table, first: int, last: int, kept: Iterable[int] = ()) -> None:
     """Put keys into a curve in place of those from `first` to `last`; keys at the frames `kept` stay, and what lies outside.
 
-    The new keys are marked as generated. The curve outside keeps its shape: handles that point away from the new keys no longer
-    follow their neighbours.
+    The new keys are marked as generated. The curve outside keeps its shape: where none of its keys is kept at an end, one is
+    made beside it, and handles that point away from the new keys no longer follow their neighbours.
     """
     old = read_keys(curve)
+    kept = np.array(list(kept), dtype=np.float64)
+    for end, beside in ((first, first - 1), (last, last + 1)):
+        if not (_near(old["co"][:, 0], kept) & _near(old["co"][:, 0], np.array([end]))).any():
+            old = _split(old, beside)
     at = old["co"][:, 0]
-    near = np.zeros(len(at), dtype=bool)
-    for frame in kept:
-        near |= np.abs(at - frame) < _NEAR
-    stays = (at < first - _NEAR) | (at > last + _NEAR) | near
+    stays = (at < first - _NEAR) | (at > last + _NEAR) | _near(at, kept)
     old = {name: values[stays] for name, values in old.items()}
-    taken = np.abs(added["co"][:, :1] - at[near]).min(axis=1, initial=np.inf) < _NEAR
-    added = {name: values[~taken] for name, values in added.items()}
-    if not len(added["co"]):
-        return
-    _hold_handles(old, added["co"][0, 0], added["co"][-1, 0])
-    write_keys(curve, _merge(old, added))
+    free = ~_near(added["co"][:, 0], old["co"][:, 0])
+    added = {name: values[free] for name, values in added.items()}
+    if len(added["co"]):
+        _hold_handles(old, added["co"][0, 0], added["co"][-1, 0])
+        write_keys(curve, _merge(old, added))
 
 
 def keyed_frames(curves: Iterable[bpy.types.FCurve], selected: bool = False) -> np.ndarray:
@@ -88,6 +88,11 @@ def keyed_frames(curves: Iterable[bpy.types.FCurve], selected: bool = False) -> 
     return np.unique(np.concatenate(frames))
 
 
+def _near(frames: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which of `frames (N,)` are among `others (M,)`."""
+    return (np.abs(frames[:, None] - others) < _NEAR).any(axis=1)
+
+
 def _hold_handles(old: Table, first: float, last: float) -> None:
     free = _value("handle_left_type", "FREE")
     before, after = np.flatnonzero(old["co"][:, 0] < first), np.flatnonzero(old["co"][:, 0] > last)
@@ -95,6 +100,51 @@ def _hold_handles(old: Table, first: float, last: float) -> None:
         old["handle_left_type"][before[-1]] = free
     if len(after):
         old["handle_right_type"][after[0]] = free
+
+
+def _split(table: Table, frame: float) -> Table:
+    """The keys with one more at `frame`, if that lies between two, and the curve as it was (as near as a key comes to an easing)."""
+    at = table["co"][:, 0]
+    i = int(np.searchsorted(at, frame)) - 1
+    if i < 0 or i + 1 >= len(at) or _near(np.array([frame]), at).any():
+        return table
+    points = np.array([table["co"][i], table["handle_right"][i], table["handle_left"][i + 1], table["co"][i + 1]])
+    if table["interpolation"][i] == _value("interpolation", "CONSTANT"):
+        points[1:] = points[1:, :1] * [1, 0] + points[0] * [0, 1]
+    elif table["interpolation"][i] != _value("interpolation", "BEZIER"):
+        points[1:3] = points[0] + (points[3] - points[0]) * np.array([[1], [2]]) / 3
+    left, right = _divide(_without_overlap(points), frame)
+    table = {name: np.insert(values, i + 1, values[i], axis=0) for name, values in table.items()}
+    table["co"][i + 1] = left[3]
+    table["handle_right"][i], table["handle_left"][i + 1] = left[1], left[2]
+    table["handle_right"][i + 1], table["handle_left"][i + 2] = right[1], right[2]
+    for name in ("handle_left_type", "handle_right_type"):
+        table[name][i : i + 3] = _value(name, "FREE")
+    for name in _FLAGS:
+        table[name][i + 1] = False
+    return table
+
+
+def _without_overlap(points: np.ndarray) -> np.ndarray:
+    """A cubic `(4, 2)` with handles as Blender evaluates it: scaled down where together they are longer than the time they span."""
+    handles = points[1:3] - points[[0, 3]]
+    reach, span = np.abs(handles[:, 0]).sum(), points[3, 0] - points[0, 0]
+    scale = min(1.0, span / reach) if reach > 0 else 1.0
+    return np.array([points[0], points[0] + handles[0] * scale, points[3] + handles[1] * scale, points[3]])
+
+
+def _divide(points: np.ndarray, frame: float) -> tuple[np.ndarray, np.ndarray]:
+    """The two cubics `(4, 2)` that make up a cubic up to `frame` and from there (de Casteljau)."""
+    low, high = 0.0, 1.0
+    left = right = points
+    for _ in range(50):
+        t = (low + high) / 2
+        ab, bc, cd = points[:-1] + (points[1:] - points[:-1]) * t
+        abc, bcd = ab + (bc - ab) * t, bc + (cd - bc) * t
+        middle = abc + (bcd - abc) * t
+        left, right = np.array([points[0], ab, abc, middle]), np.array([middle, bcd, cd, points[3]])
+        low, high = (t, high) if middle[0] < frame else (low, t)
+    return left, right
 
 
 def _merge(old: Table, added: Table) -> Table:

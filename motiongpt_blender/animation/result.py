@@ -100,6 +100,8 @@ def channelbag(armature: bpy.types.Object, action: bpy.types.Action | None = Non
 def _change(armature: bpy.types.Object, action: bpy.types.Action, order: Order, tracks: Sequence[Track]) -> None:
     bag = channelbag(armature, action)
     assert bag
+    first, last = action.curve_frame_range
+    held = [frame for frame in (order.start - 1, order.end + 1) if first <= frame <= last]
     kept = [order.start + frame for frame in order.delivery.kept]
     for channel, keys in tracks:
         path = data_path(channel)
@@ -107,15 +109,9 @@ def _change(armature: bpy.types.Object, action: bpy.types.Action, order: Order, 
             curve = bag.fcurves.find(path, index=index)
             if curve is None:
                 curve = bag.fcurves.new(path, index=index, group_name=channel.bone)
-                if not kept:
-                    _hold(curve, _still(armature, channel)[index], order)
+                for frame in () if kept else held:  # what had no keys stays as it is before and after the clip
+                    curve.keyframe_points.insert(frame, _still(armature, channel)[index]).interpolation = "CONSTANT"
             put_keys(curve, new_keys(keys, index, order.start), order.start, order.end, kept)
-
-
-def _hold(curve: bpy.types.FCurve, value: float, order: Order) -> None:
-    """Keep a value that had no keys as it is before and after the clip."""
-    for frame in (order.start - 1, order.end + 1):
-        curve.keyframe_points.insert(frame, value).interpolation = "CONSTANT"
 
 
 def _joined(armature: bpy.types.Object, bag: bpy.types.ActionChannelbag, channel: Channel, order: Order) -> Channel:

@@ -49,3 +49,22 @@ def session() -> Iterator[Any]:
     yield module("motiongpt_blender.jobs").session
     for name in ("backend_folder", "bundle_folder", "device"):
         preferences().property_unset(name)
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """The extension's session, with a backend that answers at once in place of the real one."""
+    from installed import module, preferences
+    from scripted import ScriptedConnection
+
+    folder = tmp_path / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    folder.parent.mkdir()
+    folder.touch()
+    session = module("motiongpt_blender.jobs").session
+    session.stop()
+    monkeypatch.setattr(module("motiongpt_blender.session"), "Connection", ScriptedConnection)
+    monkeypatch.setattr(ScriptedConnection, "requests", [])
+    preferences().backend_folder = str(tmp_path)
+    yield session
+    session.stop()
+    preferences().property_unset("backend_folder")

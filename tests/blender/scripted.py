@@ -1,0 +1,76 @@
+"""A backend that answers at once with motions made here, so that what Blender's side does can be looked at step by step."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from installed import module
+from rigs import SMPL, some_motion
+
+messages = module("backend.protocol.messages")
+errors = module("backend.protocol.errors")
+client = module("motiongpt_blender.connection.client")
+_clip, _fit = module("backend.motion.clip"), module("backend.motion.fit")
+
+STEPS = 4  # progress notifications of a clip, each with a preview where that is asked for
+
+
+class ScriptedConnection:
+    """Takes the place of `Connection`: every `pump` brings one message."""
+
+    requests: list[Any] = []  # what was asked for, of all connections
+
+    def __init__(self, *_: object) -> None:
+        self.ended = None
+        self.hello = client.Call(0, messages.Hello(messages.VERSION, "test"), result=messages.HelloReply(messages.VERSION, "0", "cpu", 0))
+        self._ids = itertools.count(1)
+        self._answers: list[Iterator[None]] = []
+
+    def request(self, message: Any, on_progress: Any = None, on_preview: Any = None, on_done: Callable[..., None] | None = None) -> Any:
+        call = client.Call(next(self._ids), message, on_progress, on_preview, on_done)
+        self.requests.append(message)
+        self._answers.append(self._answer(call))
+        return call
+
+    def cancel(self, call: Any) -> None:
+        self._answers = [self._refuse(call)]
+
+    def pump(self) -> None:
+        if self._answers:
+            answer = self._answers[0]
+            if next(answer, self) is self:
+                self._answers = [other for other in self._answers if other is not answer]
+
+    def close(self) -> None:
+        self._answers = []
+
+    def _answer(self, call: Any) -> Iterator[None]:
+        if isinstance(call.message, messages.Load):
+            self._end(call, messages.LoadReply("scripted", "none", "cpu", 20.0, 60.0, 0.0, 1.0))
+            return
+        clips = [make_clip(call.message, index) for index in range(call.message.samples)]
+        for step in range(STEPS):
+            yield
+            call.progress = messages.Progress(call.id, "Generating", step + 1, STEPS, 10.0)
+            if call.on_preview and call.message.preview:
+                there = len(clips[0].root_translation) * (step + 1) // STEPS
+                call.on_preview(messages.Preview(call.id, 0, clips[0].rotations[:there], clips[0].root_translation[:there]))
+        yield
+        self._end(call, messages.GenerateReply(tuple(clips), call.message.fps, STEPS, 10.0, 0.1))
+
+    def _refuse(self, call: Any) -> Iterator[None]:
+        self._end(call, error=errors.MotionGPTError(errors.Code.CANCELLED, "Cancelled."))
+        yield
+
+    def _end(self, call: Any, result: Any = None, error: Any = None) -> None:
+        call.result, call.error = result, error
+        call.on_done(call)
+
+
+def make_clip(request: Any, index: int) -> Any:
+    """A clip that meets the request's poses; another seed or another `index` gives another."""
+    local, root = some_motion(request.frames, request.seed * 100 + index)
+    clip = _clip.Clip(local, root, np.zeros((len(root), 4), dtype=bool), request.fps, SMPL)
+    clip = _fit.fit(clip, [_fit.Constraint(p.frame, p.rotations, p.root_translation) for p in request.poses])
+    return messages.MadeClip(clip.local, clip.root, clip.joints, clip.contacts, 0.0, 0.0, 0.0, 0.0)

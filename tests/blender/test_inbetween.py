@@ -1,0 +1,193 @@
+"""From one keyed pose to the next."""
+
+import bpy
+import numpy as np
+import pytest
+from installed import module
+from rigs import add_rig, posed_joints, read_pose, rotations
+
+curves_of = module("motiongpt_blender.animation.result").channelbag
+
+
+@pytest.fixture
+def rig() -> bpy.types.Object:
+    """Three poses keyed by hand, at 1, 31 and 61, where the character has also moved on; their keys are selected."""
+    rig = add_rig()
+    for index, frame in enumerate((1, 31, 61)):
+        for bone in rig.pose.bones:
+            bone.select = True
+            if bone.name == "root":
+                continue
+            turn = rotations.from_vector(np.array([0.1, -0.2, 0.15]) * index)
+            bone.rotation_quaternion = turn if frame != 61 else -turn  # the same rotation, said otherwise
+            bone.keyframe_insert("rotation_quaternion", frame=frame)
+        rig.pose.bones["pelvis"].location = (0, 0, 0.4 * index)
+        rig.pose.bones["pelvis"].keyframe_insert("location", frame=frame)
+    select(rig, 1, 31, 61)
+    return rig
+
+
+def select(rig: bpy.types.Object, *frames: int) -> None:
+    for curve in curves_of(rig).fcurves:
+        for key in curve.keyframe_points:
+            key.select_control_point = round(key.co.x) in frames
+
+
+def inbetween(**options) -> set[str]:
+    return bpy.ops.motiongpt.inbetween(**{"prompt": "", "wait": True} | options)
+
+
+def hand_keys(rig: bpy.types.Object) -> dict[tuple[str, int], list[tuple[float, ...]]]:
+    """Frame and value of every key that is not marked as generated, of each curve."""
+    return {
+        (curve.data_path, curve.array_index): [tuple(key.co) for key in curve.keyframe_points if key.type != "GENERATED"]
+        for curve in curves_of(rig).fcurves
+    }
+
+
+def test_keys_stay_exactly_and_all_frames_between_are_filled(scripted, rig):
+    before = hand_keys(rig)
+    joints = {frame: posed_joints(rig, frame) for frame in (1, 31, 61)}
+    half_way = posed_joints(rig, 16)
+    inbetween()
+    assert hand_keys(rig) == before
+    for frame, expected in joints.items():
+        assert posed_joints(rig, frame) == pytest.approx(expected, abs=1e-5)
+    assert np.abs(posed_joints(rig, 16) - half_way).max() > 0.05
+    for curve in curves_of(rig).fcurves:
+        assert [round(key.co.x) for key in curve.keyframe_points] == list(range(1, 62))
+
+
+def test_request_holds_the_poses_and_no_prompt_is_needed(scripted, rig):
+    bpy.context.scene.frame_set(31)
+    middle, place = read_pose(rig)
+    inbetween()
+    request = scripted_requests()[-1]
+    assert [pose.frame for pose in request.poses] == [0, 30, 60]
+    assert request.poses[1].rotations == pytest.approx(middle, abs=1e-5)
+    assert request.poses[1].root_translation == pytest.approx(place, abs=1e-5)
+    assert request.segments[0].prompt == ""
+    inbetween(prompt="a person bows")
+    assert scripted_requests()[-1].segments[0].prompt == "a person bows"
+
+
+def scripted_requests() -> list:
+    from scripted import ScriptedConnection
+
+    return ScriptedConnection.requests
+
+
+def test_time_and_unkeyed_pose_are_left_alone(scripted, rig):
+    bpy.context.scene.frame_set(20)
+    rig.pose.bones["root"].location = (0.5, 0, 0)
+    inbetween()
+    assert bpy.context.scene.frame_current == 20
+    assert tuple(rig.pose.bones["root"].location) == pytest.approx((0.5, 0, 0))
+
+
+def test_without_two_selected_keys_it_is_those_around_the_current_frame(scripted, rig):
+    select(rig)
+    before = posed_joints(rig, 10)
+    bpy.context.scene.frame_set(45)
+    inbetween()
+    assert [pose.frame for pose in scripted_requests()[-1].poses] == [0, 30]
+    assert posed_joints(rig, 10) == pytest.approx(before, abs=1e-6)
+    bpy.context.scene.frame_set(45)
+    inbetween()  # generated keys are not taken for the animator's
+    assert [pose.frame for pose in scripted_requests()[-1].poses] == [0, 30]
+
+
+def test_curve_outside_stays(scripted, rig):
+    select(rig, 31, 61)
+    frames = np.arange(1, 31, 0.5)
+    before = [[curve.evaluate(frame) for frame in frames] for curve in curves_of(rig).fcurves]
+    inbetween()
+    after = [[curve.evaluate(frame) for frame in frames] for curve in curves_of(rig).fcurves]
+    assert np.array(after) == pytest.approx(np.array(before), abs=1e-6)
+
+
+def test_curve_without_a_key_at_an_end_stays_outside(scripted, rig):
+    """The head has keys at 1 and 61 alone: the selected pose at 31 lies on its curve, not on a key."""
+    for curve in curves_of(rig).fcurves:
+        if "head" in curve.data_path:
+            curve.keyframe_points.remove(curve.keyframe_points[1])
+    select(rig, 31, 61)
+    frames = np.arange(1, 30, 0.5)
+    before = [[curve.evaluate(frame) for frame in frames] for curve in curves_of(rig).fcurves]
+    joints = posed_joints(rig, 31)
+    inbetween()
+    after = [[curve.evaluate(frame) for frame in frames] for curve in curves_of(rig).fcurves]
+    assert np.array(after) == pytest.approx(np.array(before), abs=1e-5)
+    assert posed_joints(rig, 31) == pytest.approx(joints, abs=1e-5)
+
+
+def test_only_selected_bones_are_filled(scripted, rig):
+    for bone in rig.pose.bones:
+        bone.select = bone.name.startswith("left")
+    inbetween(only_selected_bones=True)
+    filled = {curve.group.name for curve in curves_of(rig).fcurves if len(curve.keyframe_points) > 3}
+    assert filled == {bone.name for bone in rig.pose.bones if bone.name.startswith("left")}
+
+
+def test_keys_can_be_reduced(scripted, rig):
+    before = hand_keys(rig)
+    inbetween(keys="REDUCED", key_degrees=5.0)
+    assert hand_keys(rig) == before
+    assert max(len(curve.keyframe_points) for curve in curves_of(rig).fcurves) < 50
+
+
+def test_variations_are_copies_of_the_action(scripted, rig):
+    before = hand_keys(rig)
+    inbetween(variations=2)
+    assert hand_keys(rig) == before
+    bpy.ops.motiongpt.show_variation()
+    assert hand_keys(rig) == before
+
+
+def test_again_fills_the_same_frames(scripted, rig):
+    before = hand_keys(rig)
+    inbetween()
+    filled = posed_joints(rig, 16)
+    bpy.ops.motiongpt.again(another_seed=True, wait=True)
+    assert hand_keys(rig) == before
+    assert np.abs(posed_joints(rig, 16) - filled).max() > 0.01
+
+
+def test_one_undo_takes_it_back(scripted, rig):
+    name, before = rig.name, posed_joints(rig, 16)
+    bpy.ops.ed.undo_push(message="keyed")
+    inbetween()
+    bpy.ops.ed.undo()
+    assert posed_joints(bpy.data.objects[name], 16) == pytest.approx(before, abs=1e-5)
+
+
+def test_what_cannot_be_filled_is_named(scripted, rig):
+    select(rig)
+    bpy.context.scene.frame_set(61)
+    with pytest.raises(RuntimeError, match="no two keyed poses to go between"):
+        inbetween()
+    bpy.context.scene.frame_set(10)
+    for curve in curves_of(rig).fcurves:
+        curve.keyframe_points[1].co.x = 2
+    with pytest.raises(RuntimeError, match="no frame between the selected keys"):
+        bpy.context.scene.frame_set(1)
+        inbetween()
+    for curve in curves_of(rig).fcurves:
+        curve.keyframe_points[1].co.x = 30.5
+    with pytest.raises(RuntimeError, match="lies between two frames"):
+        inbetween()
+    rig.animation_data_clear()
+    with pytest.raises(RuntimeError, match="The character has no action"):
+        inbetween()
+
+
+def test_real_backend_meets_the_keys(session, rig):
+    before = hand_keys(rig)
+    joints = {frame: posed_joints(rig, frame) for frame in (1, 31, 61)}
+    inbetween(seed=1)
+    assert hand_keys(rig) == before
+    for frame, expected in joints.items():
+        assert posed_joints(rig, frame) == pytest.approx(expected, abs=1e-4)
+        for at in (frame - 1, frame + 1):
+            if 1 <= at <= 61:
+                assert np.abs(posed_joints(rig, at) - expected).max() < 0.25

@@ -1,0 +1,289 @@
+"""Where clips go, which keys they get, and how one chooses among them."""
+
+import bpy
+import numpy as np
+import pytest
+from installed import module
+from rigs import add_rig, posed_joints, read_pose, some_motion, write_clip
+
+history = module("motiongpt_blender.animation.history")
+curves_of = module("motiongpt_blender.animation.result").channelbag
+
+
+@pytest.fixture
+def rig() -> bpy.types.Object:
+    return add_rig()
+
+
+@pytest.fixture
+def keyed(rig) -> bpy.types.Object:
+    """A character with a motion of a hundred frames."""
+    write_clip(rig, *some_motion(100, seed=7), start=1, prompt="by hand")
+    return rig
+
+
+def generate(**options) -> set[str]:
+    return bpy.ops.motiongpt.generate(**{"prompt": "a person walks", "seconds": 1.0, "wait": True} | options)
+
+
+def values(rig: bpy.types.Object, frames: range) -> np.ndarray:
+    """Of every curve in order of its name, `(curves, frames)`."""
+    curves = sorted(curves_of(rig).fcurves, key=lambda curve: (curve.data_path, curve.array_index))
+    return np.array([[curve.evaluate(frame) for frame in frames] for curve in curves])
+
+
+def key_counts(rig: bpy.types.Object) -> set[int]:
+    return {len(curve.keyframe_points) for curve in curves_of(rig).fcurves}
+
+
+def test_new_action_leaves_the_old_one_alone(scripted, keyed):
+    old, before = keyed.animation_data.action, values(keyed, range(1, 101))
+    generate(mode="NEW")
+    assert keyed.animation_data.action is not old
+    assert old.use_fake_user
+    keyed.animation_data.action = old
+    keyed.animation_data.action_slot = old.slots[0]
+    assert values(keyed, range(1, 101)) == pytest.approx(before, abs=1e-6)
+
+
+def test_replacing_changes_the_range_of_the_clip_alone(scripted, keyed):
+    action, before = keyed.animation_data.action, values(keyed, range(1, 101))
+    bpy.context.scene.frame_set(40)
+    generate(mode="REPLACE", pose_use="NONE")
+    assert keyed.animation_data.action is action
+    after = values(keyed, range(1, 101))
+    assert after[:, :39] == pytest.approx(before[:, :39], abs=1e-6)
+    assert after[:, 63:] == pytest.approx(before[:, 63:], abs=1e-6)
+    assert np.abs(after[:, 39:63] - before[:, 39:63]).max() > 0.1
+
+
+@pytest.mark.parametrize("interpolation", ["BEZIER", "LINEAR", "CONSTANT"])
+@pytest.mark.parametrize("start", [25, 30, 62])
+def test_replacing_keeps_the_curve_outside_between_frames_too(scripted, rig, start, interpolation):
+    """Sparse keys with automatic handles would follow their new neighbours."""
+    for frame, bend in ((1, 0.0), (20, 0.8), (30, 0.1), (60, 0.4), (80, 0.9), (100, 0.0)):
+        pose_at(rig, frame, bend)
+    curves = {(c.data_path, c.array_index) for c in curves_of(rig).fcurves}
+    for curve in curves_of(rig).fcurves:
+        for key in curve.keyframe_points:
+            key.interpolation = interpolation
+    outside = [frame for frame in np.arange(1, 100, 0.5) if not start - 1 < frame < start + 24]
+    before = [[curves_of(rig).fcurves.find(path, index=index).evaluate(f) for f in outside] for path, index in sorted(curves)]
+    bpy.context.scene.frame_set(start)
+    generate(mode="REPLACE", pose_use="NONE")
+    after = [[curves_of(rig).fcurves.find(path, index=index).evaluate(f) for f in outside] for path, index in sorted(curves)]
+    assert np.array(after) == pytest.approx(np.array(before), abs=1e-5)
+
+
+def test_bones_without_keys_stay_as_they_are_outside_the_clip(scripted, rig):
+    pose_at(rig, 1, 0.2)
+    pose_at(rig, 100, 0.4)
+    rig.pose.bones["head"].rotation_quaternion = (0.9, 0.1, 0.3, 0.2)
+    stood = [posed_joints(rig, frame) for frame in (10, 39, 64, 90)]
+    bpy.context.scene.frame_set(40)
+    generate(mode="REPLACE", pose_use="NONE")
+    for frame, joints in zip((10, 39, 64, 90), stood, strict=True):
+        assert posed_joints(rig, frame) == pytest.approx(joints, abs=1e-5)
+
+
+def test_clip_after_the_last_key_is_held(scripted, rig):
+    pose_at(rig, 1, 0.2)
+    pose_at(rig, 20, 0.4)
+    bpy.context.scene.frame_set(20)
+    generate(mode="REPLACE")
+    assert tuple(rig.animation_data.action.frame_range) == (1, 43)
+
+
+def pose_at(rig: bpy.types.Object, frame: int, bend: float) -> None:
+    """Key both shoulders."""
+    for name in ("left_shoulder", "right_shoulder"):
+        bone = rig.pose.bones[name]
+        bone.rotation_quaternion = (np.cos(bend / 2), np.sin(bend / 2), 0, 0)
+        bone.keyframe_insert("rotation_quaternion", frame=frame)
+
+
+def test_blending_begins_and_ends_with_what_was_there(scripted, keyed):
+    before = values(keyed, range(1, 101))
+    bpy.context.scene.frame_set(40)
+    generate(mode="BLEND", blend_frames=8, pose_use="NONE")
+    after = values(keyed, range(1, 101))
+    assert after[:, :40] == pytest.approx(before[:, :40], abs=1e-4)
+    assert after[:, 62:] == pytest.approx(before[:, 62:], abs=1e-4)
+    assert np.abs(after[:, 50] - before[:, 50]).max() > 0.1
+    assert np.abs(np.diff(after, axis=1)).max() < np.abs(after - before).max() / 3
+
+
+def test_clip_without_an_action_to_go_into_gets_a_new_one(scripted, rig):
+    generate(mode="BLEND")
+    assert tuple(rig.animation_data.action.frame_range) == (1, 24)
+
+
+def test_only_selected_bones_are_keyed(scripted, rig):
+    for bone in rig.pose.bones:
+        bone.select = bone.name == "left_shoulder"
+    generate(only_selected_bones=True)
+    assert {curve.group.name for curve in curves_of(rig).fcurves} == {"left_shoulder"}
+    rig.pose.bones["left_shoulder"].select = False
+    with pytest.raises(RuntimeError, match=r"No bone is selected\. Select bones"):
+        generate(only_selected_bones=True)
+
+
+@pytest.mark.parametrize("mode", ["QUATERNION", "XYZ", "AXIS_ANGLE"])
+def test_reduced_keys_stay_within_their_tolerance(scripted, rig, mode):
+    for bone in rig.pose.bones:
+        bone.rotation_mode = mode
+    generate(seconds=4.0, pose_use="NONE")
+    exact = [read_at(rig, frame) for frame in range(1, 97)]
+    bpy.context.scene.frame_set(1)
+    generate(seconds=4.0, pose_use="NONE", keys="REDUCED", key_degrees=2.0, key_millimetres=4.0)
+    assert max(key_counts(rig)) < 48
+    for frame, (turned, place) in enumerate(exact, start=1):
+        now_turned, now_place = read_at(rig, frame)
+        dots = np.abs(np.sum(turned * now_turned, axis=-1)).clip(0, 1)
+        assert np.degrees(2 * np.arccos(dots)).max() <= 2.0 + 0.05
+        assert np.linalg.norm(place - now_place) <= 0.004 + 1e-4
+
+
+def read_at(rig: bpy.types.Object, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each bone's own rotation as a quaternion, and where the hips are, as Blender evaluates them."""
+    bpy.context.scene.frame_set(frame)
+    own = np.array([bone.matrix_basis.to_quaternion() for bone in rig.pose.bones])
+    return own, np.array(rig.pose.bones["pelvis"].head)
+
+
+def test_a_key_every_fourth_frame_and_on_the_last(scripted, rig):
+    generate(keys="STEP", key_step=4)
+    for curve in curves_of(rig).fcurves:
+        assert [round(key.co.x) for key in curve.keyframe_points] == [1, 5, 9, 13, 17, 21, 24]
+
+
+def test_in_place_takes_the_travel_out_and_nothing_else(scripted, rig):
+    generate(seconds=4.0, pose_use="FIRST")
+    travelling = np.array([posed_joints(rig, frame) for frame in range(1, 97)])
+    bpy.context.scene.frame_set(1)
+    rig.animation_data_clear()
+    for bone in rig.pose.bones:
+        bone.matrix_basis.identity()
+    generate(seconds=4.0, pose_use="FIRST", in_place=True)
+    staying = np.array([posed_joints(rig, frame) for frame in range(1, 97)])
+    assert np.ptp(travelling[:, 0, :2], axis=0).max() > 1
+    assert np.ptp(staying[:, 0, :2], axis=0).max() < 0.1
+    assert staying[0] == pytest.approx(travelling[0], abs=1e-5)
+    assert staying - staying[:, :1] == pytest.approx(travelling - travelling[:, :1], abs=1e-4)
+    assert staying[:, 0, 2] == pytest.approx(travelling[:, 0, 2], abs=1e-5)
+
+
+def test_variations_are_actions_to_go_through_and_one_is_kept(scripted, rig):
+    generate(variations=3)
+    assert [action.name for action in bpy.data.actions] == ["a person walks 1", "a person walks 2", "a person walks 3"]
+    seen = []
+    for _ in range(4):
+        seen.append(rig.animation_data.action.name[-1])
+        bpy.ops.motiongpt.show_variation(direction="NEXT")
+    assert seen == ["1", "2", "3", "1"]
+    assert rig.animation_data.action_slot is not None
+    bpy.ops.motiongpt.show_variation(direction="PREVIOUS")
+    kept = rig.animation_data.action
+    bpy.ops.motiongpt.keep_variation()
+    assert list(bpy.data.actions) == [kept]
+    with pytest.raises(RuntimeError, match="plays no clip of which there are variations"):
+        bpy.ops.motiongpt.show_variation()
+
+
+def test_kept_variation_leaves_others_that_are_used_or_wanted(scripted, rig):
+    generate(variations=3)
+    used = bpy.data.actions["a person walks 2"]
+    other = bpy.data.objects.new("Other", None)
+    other.animation_data_create().action = used
+    bpy.ops.motiongpt.keep_variation()
+    assert {action.name[-1] for action in bpy.data.actions} == {"1", "2"}
+    generate(variations=2, prompt="someone jumps")
+    bpy.ops.motiongpt.keep_variation(remove_others=False)
+    assert "someone jumps 2" in bpy.data.actions
+
+
+def test_variations_that_replace_leave_the_action_as_it_was(scripted, keyed):
+    old, before = keyed.animation_data.action, values(keyed, range(1, 101))
+    generate(variations=2, mode="REPLACE", pose_use="NONE")
+    assert len(bpy.data.actions) == 3
+    assert tuple(keyed.animation_data.action.frame_range) == (1, 100)
+    assert np.abs(values(keyed, range(1, 101))[:, :24] - before[:, :24]).max() > 0.1
+    keyed.animation_data.action = old
+    keyed.animation_data.action_slot = old.slots[0]
+    assert values(keyed, range(1, 101)) == pytest.approx(before, abs=1e-6)
+
+
+def test_action_remembers_how_it_was_made_and_is_made_again(scripted, rig, tmp_path):
+    bpy.context.scene.frame_set(5)
+    generate(seed=3, pose_use="BOTH", keys="STEP", in_place=True, loop=True)
+    first = rig.animation_data.action
+    made = first["motiongpt"].to_dict()
+    assert (made["prompt"], made["seed"], made["bundle"], list(made["poses"])) == ("a person walks", 3, "scripted", [5, 28])
+    order = history.read_order(first)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "kept.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "kept.blend"))
+    rig, first = bpy.context.object, bpy.context.object.animation_data.action
+    bpy.context.scene.frame_set(90)
+    before = values(rig, range(5, 29))
+    bpy.ops.motiongpt.again(wait=True)
+    again = rig.animation_data.action
+    assert again is not first
+    assert values(rig, range(5, 29)) == pytest.approx(before, abs=1e-6)
+    assert history.read_order(again).delivery == order.delivery
+    bpy.ops.motiongpt.again(another_seed=True, wait=True)
+    assert rig.animation_data.action["motiongpt"]["seed"] != 3
+    assert np.abs(values(rig, range(5, 29)) - before).max() > 0.01
+    assert tuple(rig.animation_data.action.frame_range) == (5, 28)
+
+
+def test_what_was_not_made_here_is_not_made_again(scripted, keyed):
+    with pytest.raises(RuntimeError, match="was not generated"):
+        bpy.ops.motiongpt.again()
+    keyed.animation_data_clear()
+    with pytest.raises(RuntimeError, match="The character has no action"):
+        bpy.ops.motiongpt.again()
+
+
+def test_a_clip_of_the_file_is_used_again(scripted, rig):
+    generate()
+    first = rig.animation_data.action
+    generate(prompt="someone jumps")
+    bpy.ops.motiongpt.use_clip(action=first.name)
+    assert rig.animation_data.action is first
+    with pytest.raises(RuntimeError, match="no generated action called 'nothing'"):
+        bpy.ops.motiongpt.use_clip(action="nothing")
+
+
+def test_one_undo_takes_all_variations_back(scripted, keyed):
+    name, before = keyed.name, values(keyed, range(1, 101))
+    bpy.ops.ed.undo_push(message="keyed")
+    generate(variations=2, mode="REPLACE")
+    bpy.ops.ed.undo()
+    rig = bpy.data.objects[name]
+    assert len(bpy.data.actions) == 1
+    assert values(rig, range(1, 101)) == pytest.approx(before, abs=1e-6)
+    generate(mode="BLEND")
+    bpy.ops.ed.undo()
+    assert values(bpy.data.objects[name], range(1, 101)) == pytest.approx(before, abs=1e-6)
+
+
+def test_linked_action_is_not_changed(scripted, keyed, tmp_path):
+    bpy.data.libraries.write(str(tmp_path / "library.blend"), {keyed.animation_data.action})
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (there, here):
+        here.actions = there.actions
+    linked = next(action for action in bpy.data.actions if action.library)
+    keyed.animation_data.action = linked
+    keyed.animation_data.action_slot = linked.slots[0]
+    with pytest.raises(RuntimeError, match="comes from a library file"):
+        generate(mode="REPLACE")
+    generate(mode="NEW")
+    assert not keyed.animation_data.action.library
+
+
+def test_pose_that_is_first_is_met_whatever_the_keys(scripted, rig):
+    rig.pose.bones["left_shoulder"].rotation_quaternion = (0.9, 0.3, 0.1, 0.2)
+    stood, pose = posed_joints(rig), read_pose(rig)
+    generate(pose_use="BOTH", keys="REDUCED")
+    for frame in (1, 24):
+        assert posed_joints(rig, frame) == pytest.approx(stood, abs=1e-4)
+    assert read_pose(rig)[1] == pytest.approx(pose[1], abs=1e-4)

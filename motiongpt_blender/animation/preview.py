@@ -52,10 +52,10 @@ class Preview:
 
     def show(self) -> None:
         """Put the character into the pose that is due now; from a timer."""
-        armature = self._character.find() if self._character else None
-        if self._clip is None or armature is None or self._order is None:
+        if self._character is None or self._clip is None or self._order is None:
             return
-        if not _may_show(bpy.context, armature) or any(_value(armature, *where) != value for where, value in self._shown.items()):
+        armature = self._character.find()
+        if armature is None or not _may_show(bpy.context, armature) or self._is_moved(armature):
             self.end()
             return
         frame = int((time.monotonic() - self._began) * self._clip.fps) % len(self._clip)
@@ -77,6 +77,10 @@ class Preview:
             armature.pop(KEY, None)
         self._character = self._order = self._sent = self._clip = None
         self._before, self._shown = {}, {}
+
+    def _is_moved(self, armature: bpy.types.Object) -> bool:
+        """Whether somebody else has moved what this moves."""
+        return any(_value(armature, *where) != value for where, value in self._shown.items())
 
     def _take(self, told: messages.Preview) -> None:
         assert self._order

@@ -1,0 +1,171 @@
+"""The poses that a clip passes through: from the current frame, from markers, from a pose asset."""
+
+import bpy
+import numpy as np
+import pytest
+from rigs import add_rig, degrees_between, posed_joints, read_pose, rotations
+from scripted import ScriptedConnection
+
+
+@pytest.fixture
+def rig() -> bpy.types.Object:
+    """A character that bends further and walks on, keyed at 1 and 41."""
+    rig = add_rig()
+    for frame, amount in ((1, 0.0), (41, 0.6)):
+        bone = rig.pose.bones["spine2"]
+        bone.rotation_quaternion = rotations.from_vector(np.array([amount, 0, 0]))
+        bone.keyframe_insert("rotation_quaternion", frame=frame)
+        rig.pose.bones["pelvis"].location = (0, 0, amount)
+        rig.pose.bones["pelvis"].keyframe_insert("location", frame=frame)
+    return rig
+
+
+def settings():
+    return bpy.context.scene.motiongpt
+
+
+def listed() -> list[tuple[int, str]]:
+    return [(pose.frame, pose.name) for pose in settings().key_poses]
+
+
+def add_marker(name: str, frame: int, select: bool = False) -> None:
+    bpy.context.scene.timeline_markers.new(name, frame=frame).select = select
+
+
+def generate(**options) -> set[str]:
+    return bpy.ops.motiongpt.generate(**{"prompt": "a person walks", "seconds": 2.0, "wait": True} | options)
+
+
+def test_unkeyed_pose_of_the_current_frame_is_met(scripted, rig):
+    bpy.context.scene.frame_set(21)
+    rig.pose.bones["left_shoulder"].rotation_quaternion = (0.8, 0.6, 0, 0)
+    pose, joints = read_pose(rig), posed_joints(rig)
+    assert bpy.ops.motiongpt.add_pose(source="FRAME") == {"FINISHED"}
+    assert listed() == [(21, "Pose")]
+    rig.pose.bones["left_shoulder"].rotation_quaternion = (1, 0, 0, 0)
+    bpy.context.scene.frame_set(1)
+    generate()
+    assert [p.frame for p in ScriptedConnection.requests[-1].poses] == [0, 20]
+    assert ScriptedConnection.requests[-1].poses[1].rotations == pytest.approx(pose[0], abs=1e-6)
+    assert posed_joints(rig, 21) == pytest.approx(joints, abs=1e-4)
+
+
+def test_poses_come_in_the_order_of_time_and_one_a_frame(rig):
+    for frame in (30, 10, 20, 10):
+        bpy.context.scene.frame_set(frame)
+        bpy.ops.motiongpt.add_pose(source="FRAME")
+    assert [frame for frame, _ in listed()] == [10, 20, 30]
+    settings().active_pose = 1
+    bpy.ops.motiongpt.remove_pose()
+    assert [frame for frame, _ in listed()] == [10, 30]
+    bpy.ops.motiongpt.remove_pose(every=True)
+    assert not listed()
+    with pytest.raises(RuntimeError, match="There is no key pose"):
+        bpy.ops.motiongpt.remove_pose()
+
+
+def test_selected_markers_come_before_named_ones(rig):
+    add_marker("pose A", 11)
+    add_marker("Pose B", 31)
+    add_marker("beat", 21)
+    bpy.ops.motiongpt.add_pose(source="MARKERS")
+    assert listed() == [(11, "pose A"), (31, "Pose B")]
+    bpy.ops.motiongpt.remove_pose(every=True)
+    bpy.context.scene.timeline_markers["beat"].select = True
+    bpy.ops.motiongpt.add_pose(source="MARKERS")
+    assert listed() == [(21, "beat")]
+
+
+def test_poses_of_markers_are_those_of_the_animation(scripted, rig):
+    expected = {}
+    for frame in (1, 31, 41):
+        add_marker("pose", frame)
+        expected[frame] = posed_joints(rig, frame)
+    bpy.context.scene.frame_set(7)
+    rig.pose.bones["head"].rotation_quaternion = (0.9, 0.1, 0, 0.3)
+    bpy.ops.motiongpt.add_pose(source="MARKERS")
+    assert bpy.context.scene.frame_current == 7
+    assert tuple(rig.pose.bones["head"].rotation_quaternion) == pytest.approx((0.9, 0.1, 0, 0.3))
+    assert len(bpy.data.scenes) == 1
+    rig.pose.bones["head"].rotation_quaternion = (1, 0, 0, 0)
+    generate(length="POSES", pose_use="NONE")
+    assert tuple(rig.animation_data.action.frame_range) == (1, 41)
+    for frame in expected:
+        hips = posed_joints(rig, frame)[:10]
+        assert hips == pytest.approx(expected[frame][:10], abs=1e-4)
+
+
+def test_no_marker_is_named(rig):
+    with pytest.raises(RuntimeError, match="No marker is selected, and none is called a pose"):
+        bpy.ops.motiongpt.add_pose(source="MARKERS")
+
+
+@pytest.fixture
+def asset(rig) -> bpy.types.Action:
+    """A pose of the left arm, kept as an asset."""
+    played = rig.animation_data.action
+    rig.animation_data.action = None
+    rig.pose.bones["left_shoulder"].rotation_quaternion = (0.8, 0, 0.6, 0)
+    rig.pose.bones["left_shoulder"].keyframe_insert("rotation_quaternion", frame=1)
+    asset = rig.animation_data.action
+    asset.name = "Wave"
+    asset.asset_mark()
+    rig.animation_data.action = played
+    rig.animation_data.action_slot = played.slots[0]
+    rig.pose.bones["left_shoulder"].rotation_quaternion = (1, 0, 0, 0)
+    return asset
+
+
+def test_pose_asset_is_evaluated_on_the_character(rig, asset):
+    bpy.context.scene.frame_set(41)
+    stood = read_pose(rig)
+    for bone in rig.pose.bones:
+        bone.select = bone.name == "head"  # the asset is met whole all the same
+    bpy.ops.motiongpt.add_pose(source="ASSET", asset="Wave")
+    assert listed() == [(41, "Wave")]
+    assert degrees_between(read_pose(rig)[0], stood[0]) < 1e-3
+    assert len(bpy.data.objects) == 2
+    kept = np.array(settings().key_poses[0]["rotations"]).reshape(22, 4)
+    rig.pose.bones["left_shoulder"].rotation_quaternion = (0.8, 0, 0.6, 0)
+    assert degrees_between(kept, read_pose(rig)[0]) < 0.01
+    assert settings().key_poses[0]["root"] == pytest.approx(stood[1], abs=1e-6)
+
+
+def test_asset_that_is_not_there_is_named(rig):
+    with pytest.raises(RuntimeError, match="no pose asset called 'Wave'"):
+        bpy.ops.motiongpt.add_pose(source="ASSET", asset="Wave")
+
+
+def test_pose_outside_the_clip_is_refused(scripted, rig):
+    bpy.context.scene.frame_set(41)
+    bpy.ops.motiongpt.add_pose(source="FRAME")
+    bpy.context.scene.frame_set(1)
+    with pytest.raises(RuntimeError, match=r"The key pose at frame 41 lies outside the clip \(frames 1 to 24\)"):
+        generate(seconds=1.0)
+    with pytest.raises(RuntimeError, match=r"there are not two\. Add key poses"):
+        generate(length="POSES")
+
+
+def test_both_ends_are_the_current_pose(scripted, rig):
+    bpy.context.scene.frame_set(10)
+    joints = posed_joints(rig)
+    generate(pose_use="BOTH", length="FRAMES", frames=30)
+    assert tuple(rig.animation_data.action.frame_range) == (10, 39)
+    assert posed_joints(rig, 10) == pytest.approx(joints, abs=1e-4)
+    assert posed_joints(rig, 39) == pytest.approx(joints, abs=1e-4)
+
+
+def test_poses_are_kept_in_the_file(rig, tmp_path):
+    bpy.ops.motiongpt.add_pose(source="FRAME")
+    kept = list(settings().key_poses[0]["rotations"])
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "poses.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "poses.blend"))
+    assert list(settings().key_poses[0]["rotations"]) == kept
+
+
+def test_adding_is_taken_back_in_one_step(rig):
+    bpy.ops.ed.undo_push(message="before")
+    bpy.ops.motiongpt.add_pose("EXEC_DEFAULT", True, source="FRAME")
+    assert listed()
+    bpy.ops.ed.undo()
+    assert not listed()

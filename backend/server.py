@@ -5,6 +5,7 @@ The process ends after `shutdown`, when stdin ends, and when its parent is gone.
 """
 
 import gc
+import logging
 import os
 import queue
 import sys
@@ -26,7 +27,7 @@ MAX_LINE_BYTES = 16 * 2**20  # a request with a hundred poses has some hundred t
 _GRACE_SECONDS = 0.5  # for the running job to stop by itself
 _PARENT_INTERVAL_SECONDS = 1.0
 
-
+_LOG = logging.getLogger(__name__)
 Loader = Callable[[str, str, Callable[[str, int, int], None]], "Generator"]
 
 
@@ -136,10 +137,12 @@ class Server:
             return True
 
     def _work(self, job: _Job) -> None:
+        began = time.perf_counter()
         try:
             answer = jsonrpc.result(job.id, self._do(job))
         except Exception as error:
             answer = jsonrpc.failure(job.id, _readable(error))
+        _LOG.info("%s took %.2f s", type(job.message).__name__.lower(), time.perf_counter() - began)
         with self._state:
             self._job = None  # before the answer, so that the next request does not find the server busy
         if job.cancelled.is_set():

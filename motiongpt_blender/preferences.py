@@ -1,18 +1,20 @@
 """The extension's preferences, and the folders that Blender gives it."""
 # pyright: reportInvalidTypeForm=false
 
-import sys
 from pathlib import Path
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import CollectionProperty, EnumProperty, IntProperty, StringProperty
 
 from ..backend.protocol import messages
 from ..backend.protocol.errors import Code, MotionGPTError
+from .bundles import find_bundles
 from .session import Settings
+from .setup import Place
+from .setup.place import interpreter
 
 PACKAGE = (__package__ or "").rpartition(".")[0]
-_ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent
 
 
 def user_folder(name: str) -> Path:
@@ -23,12 +25,21 @@ def user_folder(name: str) -> Path:
         return Path(bpy.utils.user_resource("DATAFILES")) / "motiongpt" / name
 
 
+class MotionGPTFolder(bpy.types.PropertyGroup):
+    path: StringProperty(name="Folder", description="A bundle, or a folder of bundles", subtype="DIR_PATH")
+
+
 class MotionGPTPreferences(bpy.types.AddonPreferences):
     bl_idname = PACKAGE
 
     backend_folder: StringProperty(
         name="Backend",
-        description="Folder of the Python environment that runs the language model. Empty: the extension's own",
+        description="Folder of a Python environment of your own that runs the language model. Empty: the one that is set up here",
+        subtype="DIR_PATH",
+    )
+    wheels_folder: StringProperty(
+        name="Folder of Wheels",
+        description="Where the set-up takes packages from, first or, without online access, alone. Empty: everything is downloaded",
         subtype="DIR_PATH",
     )
     bundle_folder: StringProperty(
@@ -36,6 +47,8 @@ class MotionGPTPreferences(bpy.types.AddonPreferences):
         description="Folder of the motion model. Empty: the one that comes with the extension",
         subtype="DIR_PATH",
     )
+    bundle_folders: CollectionProperty(type=MotionGPTFolder)
+    bundle_folder_index: IntProperty(name="Bundle Folder", description="The selected folder")
     device: EnumProperty(
         name="Device",
         description="What the language model runs on",
@@ -46,23 +59,78 @@ class MotionGPTPreferences(bpy.types.AddonPreferences):
             ("mps", "MPS", "The graphics of an Apple processor"),
         ],
     )
+    precision: EnumProperty(
+        name="Precision",
+        description="Form of the language model's weights: less memory or more exactness",
+        items=[
+            ("auto", "Automatic", "What the device computes best with"),
+            ("float32", "32 bit", "Exact; takes the most memory"),
+            ("bfloat16", "16 bit", "Half the memory, for devices that compute with it"),
+            ("int8", "8 bit", "A quarter of the memory"),
+        ],
+    )
+    memory_limit: IntProperty(
+        name="Memory Limit",
+        description="How many megabytes the model may take. 0: no limit",
+        min=0,
+        soft_max=65536,
+        step=512,
+    )
+    idle_unload: IntProperty(
+        name="Unload After",
+        description="After how many minutes without use the model gives its memory back. 0: never",
+        default=30,
+        min=0,
+        soft_max=240,
+    )
+    log_level: EnumProperty(
+        name="Log",
+        description="How much the backend writes into its log",
+        items=[
+            ("warning", "Problems", "Warnings and errors"),
+            ("info", "Requests", "What was asked for and how long it took, too"),
+            ("debug", "Everything", "Everything that can be said"),
+        ],
+    )
 
     def draw(self, context: bpy.types.Context) -> None:
-        self.layout.use_property_split = True
-        for name in ("backend_folder", "bundle_folder", "device"):
-            self.layout.prop(self, name)
+        from .panels.preferences import draw_preferences  # it draws operators, which import this module
+
+        draw_preferences(self, context)
+
+
+def get(context: bpy.types.Context | None = None) -> MotionGPTPreferences:
+    return (context or bpy.context).preferences.addons[PACKAGE].preferences
+
+
+def bundles(context: bpy.types.Context) -> list[tuple[str, str]]:
+    """Names and folders of the bundles in the folders of the list; the default one, whose folder is empty, comes first."""
+    folders = [Path(bpy.path.abspath(folder.path)) for folder in get(context).bundle_folders]
+    return [("Default", ""), *((found.name, str(found.folder)) for found in find_bundles(folders))]
+
+
+def remove_bundle_folder(context: bpy.types.Context) -> None:
+    preferences = get(context)
+    preferences.bundle_folders.remove(preferences.bundle_folder_index)
+    preferences.bundle_folder_index = max(0, min(preferences.bundle_folder_index, len(preferences.bundle_folders) - 1))
+
+
+def log_file() -> Path:
+    return user_folder("logs") / "backend.log"
 
 
 def backend_settings(context: bpy.types.Context) -> Settings:
     """What to start according to the preferences; MotionGPTError if there is no backend."""
-    preferences = context.preferences.addons[PACKAGE].preferences
-    folder = Path(bpy.path.abspath(preferences.backend_folder)) if preferences.backend_folder else user_folder("backend")
-    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    if not python.is_file():
+    preferences = get(context)
+    own = Place(user_folder("backend"))
+    python = interpreter(Path(bpy.path.abspath(preferences.backend_folder))) if preferences.backend_folder else own.python
+    if python is None or not python.is_file():
         raise MotionGPTError(
             Code.BACKEND_MISSING,
-            f"The backend is not installed: there is no {python}.",
-            "Name its folder in the preferences of MotionGPT (Edit > Preferences > Add-ons).",
+            f"The backend is not installed: there is no {python}." if python else "The backend is not installed.",
+            "Press Set Up Backend, or name the folder of another one in the preferences of MotionGPT.",
         )
     bundle = bpy.path.abspath(preferences.bundle_folder) if preferences.bundle_folder else ""
-    return Settings(python, _ROOT, user_folder("logs") / "backend.log", messages.Load(bundle, preferences.device))
+    model = messages.Load(bundle, preferences.device, preferences.precision, preferences.memory_limit)
+    environment = {"MOTIONGPT_LOG_LEVEL": preferences.log_level, **({} if preferences.backend_folder else own.variables)}
+    return Settings(python, ROOT, log_file(), model, environment)

@@ -5,16 +5,19 @@ from collections.abc import Callable, Iterator
 
 import bpy
 
-from . import command, jobs, preferences, properties, properties_batch, properties_character
+from . import command, installation, jobs, preferences, properties, properties_batch, properties_character, upkeep
 from .animation import preview
 from .batch import bake as batches
 from .batch.run import batch as running_batch
 from .operators import backend, bake, export, generate, lists, mapping, poses, prompts, rig, sequence, variations
+from .panels import backend as backend_panel
 from .panels import batch, character, clip, result, sidebar
+from .panels import preferences as preferences_panel
 from .panels import prompts as prompt_menus
 from .panels import sequence as sequence_panel
 
 CLASSES: tuple[type, ...] = (
+    preferences.MotionGPTFolder,
     preferences.MotionGPTPreferences,
     properties.MotionGPTKeyPose,
     properties.MotionGPTSettings,
@@ -36,8 +39,17 @@ CLASSES: tuple[type, ...] = (
     variations.MOTIONGPT_OT_show_variation,
     variations.MOTIONGPT_OT_keep_variation,
     variations.MOTIONGPT_OT_use_clip,
+    backend.MOTIONGPT_OT_backend_setup,
+    backend.MOTIONGPT_OT_backend_setup_cancel,
+    backend.MOTIONGPT_OT_backend_remove,
     backend.MOTIONGPT_OT_backend_start,
+    backend.MOTIONGPT_OT_backend_unload,
     backend.MOTIONGPT_OT_backend_stop,
+    backend.MOTIONGPT_OT_open_log,
+    backend.MOTIONGPT_OT_open_preferences,
+    backend.MOTIONGPT_OT_bundle_folder_add,
+    backend.MOTIONGPT_OT_bundle_folder_remove,
+    backend.MOTIONGPT_OT_bundle_choose,
     rig.MOTIONGPT_OT_add_smpl_rig,
     mapping.MOTIONGPT_OT_detect_rig,
     mapping.MOTIONGPT_OT_clear_mapping,
@@ -55,6 +67,8 @@ CLASSES: tuple[type, ...] = (
     export.MOTIONGPT_OT_export_amass,
     prompt_menus.MOTIONGPT_MT_recent_prompts,
     prompt_menus.MOTIONGPT_MT_prompt_presets,
+    preferences_panel.MOTIONGPT_UL_bundle_folders,
+    preferences_panel.MOTIONGPT_MT_bundles,
     sidebar.MOTIONGPT_PT_main,
     character.MOTIONGPT_PT_character,
     character.MOTIONGPT_PT_bones,
@@ -68,6 +82,7 @@ CLASSES: tuple[type, ...] = (
     sequence_panel.MOTIONGPT_PT_sequence,
     batch.MOTIONGPT_UL_rows,
     batch.MOTIONGPT_PT_batch,
+    backend_panel.MOTIONGPT_PT_backend,
 )
 
 
@@ -81,13 +96,15 @@ def register() -> None:
     bpy.types.TOPBAR_MT_file_export.append(export.draw_in_export_menu)
     for event, handler in _handlers():
         event.append(handler)
-    atexit.register(jobs.session.stop)
+    upkeep.register()
+    atexit.register(_before_exit)
     command.register()
 
 
 def unregister() -> None:
     command.unregister()
-    atexit.unregister(jobs.session.stop)
+    atexit.unregister(_before_exit)
+    upkeep.unregister()
     jobs.stop_backend()
     for event, handler in _handlers():
         event.remove(handler)
@@ -127,6 +144,7 @@ def _after_load(*_: object) -> None:
 
 @bpy.app.handlers.persistent
 def _before_exit(*_: object) -> None:
+    installation.job.stop()
     jobs.session.stop()
 
 

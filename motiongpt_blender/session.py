@@ -1,8 +1,8 @@
 """One backend and what is being done with it, without Blender: it is started when needed and says in words where it stands."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..backend.protocol import messages
@@ -23,6 +23,7 @@ class Settings:
     root: Path
     log: Path
     model: messages.Load
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Session:
@@ -38,7 +39,7 @@ class Session:
         self.error: MotionGPTError | None = None
         self.note = ""
         self.start_seconds = 0.0
-        self._started = 0.0
+        self._started = self._finished = 0.0
         self._settings: Settings | None = None
         self._connection: Connection | None = None
         self._call: Call | None = None
@@ -74,6 +75,8 @@ class Session:
         progress = self._call.progress
         if isinstance(self._call.message, messages.Load):
             return f"Loading the model: {progress.stage}" if progress else "Loading the model"
+        if isinstance(self._call.message, messages.Unload):
+            return "Unloading the model"
         if progress is None:
             return "Generating"
         left = self.seconds_left
@@ -151,6 +154,16 @@ class Session:
         if self.error:
             raise self.error
 
+    def unload(self) -> None:
+        """Have the backend give the model's memory back; the next clip loads it again."""
+        if self._connection and self.model and not self.busy:
+            self.error, self.model = None, None
+            self._call = self._connection.request(messages.Unload(), on_done=self._finish)
+
+    def idle_seconds(self) -> float:
+        """For how long a loaded model has had nothing to do."""
+        return time.monotonic() - self._finished if self.model and not self.busy else 0.0
+
     def _prepare(self, settings: Settings) -> None:
         if self.busy:
             raise MotionGPTError(Code.BUSY, "The backend is busy.", "Wait until it is done, or cancel what it is doing.")
@@ -160,7 +173,7 @@ class Session:
         self.error = None
         if self._connection is None:
             self._started = time.perf_counter()
-            self._connection = Connection(settings.python, settings.root, settings.log)
+            self._connection = Connection(settings.python, settings.root, settings.log, settings.environment)
             self._settings = settings
 
     def _load(self, model: messages.Load, then: Callable[[], None]) -> None:
@@ -201,3 +214,4 @@ class Session:
 
     def _finish(self, call: Call) -> None:
         self._call, self.error, self._abandoned = None, self._abandoned or call.error, None
+        self._finished = time.monotonic()

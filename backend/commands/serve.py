@@ -1,6 +1,8 @@
 """`motiongpt serve`: the process that Blender starts and talks to over stdin and stdout."""
 
 import argparse
+import logging
+import os
 from typing import Any
 
 
@@ -11,4 +13,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..server import serve
 
+    level = os.environ.get("MOTIONGPT_LOG_LEVEL", "warning")  # debug, info, warning or error
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", level)
     return serve()

@@ -5,7 +5,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -49,13 +49,23 @@ class Call:
 class Connection:
     """A running backend. All methods are for one thread, Blender's main one, and none but `wait` and `close` waits."""
 
-    def __init__(self, python: Path, root: Path, log: Path, client: str = "Blender", handshake_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        python: Path,
+        root: Path,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        client: str = "Blender",
+        handshake_seconds: float = 60.0,
+    ) -> None:
         """Start the backend of the extension in `root` with the interpreter `python`, its stderr in the file `log`.
+
+        `environment` holds variables that it gets besides those that it inherits.
 
         MotionGPTError (`BACKEND_MISSING`) if it cannot be started.
         """
         self.log = log
-        self._process = process.start(python, root, log)
+        self._process = process.start(python, root, log, environment or {})
         self._handshake_deadline = time.monotonic() + handshake_seconds
         self._ids = itertools.count(1)
         self._calls: dict[int, Call] = {}

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...backend.protocol.errors import Code, MotionGPTError
@@ -23,10 +24,8 @@ _ENDINGS = {  # exit status -> what it means and what to do: POSIX signals negat
 }
 
 
-def start(python: Path, root: Path, log: Path, models: Path | None = None) -> subprocess.Popen[bytes]:
+def start(python: Path, root: Path, log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start the backend that lies in the folder `root` with the interpreter `python`; `log` gets its stderr, from empty.
-
-    Converted models are kept in the folder `models`, or None: where the user has them.
 
     MotionGPTError (`BACKEND_MISSING`) if the interpreter cannot be started.
     """
@@ -41,7 +40,7 @@ def start(python: Path, root: Path, log: Path, models: Path | None = None) -> su
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=log.parent,
-                env=backend_environment(root, models),
+                env=backend_environment(root) | dict(environment),
                 start_new_session=True,  # Ctrl+C in the terminal that Blender was started from is not meant for it
                 creationflags=subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
             )
@@ -84,9 +83,9 @@ def clean_environment() -> dict[str, str]:
     return kept | {"PYTHONUTF8": "1", "PYTHONNOUSERSITE": "1", "PYTHONFAULTHANDLER": "1"}
 
 
-def backend_environment(root: Path, models: Path | None) -> dict[str, str]:
-    """What the backend of the extension in `root` is run with; converted models are kept in `models`, or None: where the user has them."""
-    return clean_environment() | {"PYTHONPATH": str(root)} | ({"MOTIONGPT_CACHE": str(models)} if models else {})
+def backend_environment(root: Path) -> dict[str, str]:
+    """What the backend of the extension in `root` is run with."""
+    return clean_environment() | {"PYTHONPATH": str(root)}
 
 
 def _log_tail(log: Path) -> list[str]:

@@ -1,12 +1,95 @@
-"""Start and stop the backend."""
+"""Set up, start, stop and look after the backend."""
 # pyright: reportInvalidTypeForm=false
 
 import bpy
-from bpy.props import BoolProperty
+from bpy.props import BoolProperty, StringProperty
 
 from ...backend.protocol.errors import MotionGPTError
-from .. import jobs
+from .. import installation, jobs, preferences
 from .failure import fail
+
+
+def _poll_free(cls: type[bpy.types.Operator]) -> bool:
+    """Whether nothing is being done with the backend."""
+    if jobs.session.busy:
+        cls.poll_message_set("The backend is busy")
+    elif installation.job.busy:
+        cls.poll_message_set("The backend is being set up or removed")
+    return not (jobs.session.busy or installation.job.busy)
+
+
+class MOTIONGPT_OT_backend_setup(bpy.types.Operator):
+    bl_idname = "motiongpt.backend_setup"
+    bl_label = "Set Up Backend"
+    bl_description = "Make the backend's Python environment in the extension's own folder, or update or mend it"
+
+    wait: BoolProperty(name="Wait", description="Return when the backend is set up", options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if preferences.get(context).backend_folder:
+            cls.poll_message_set("The preferences name a backend of your own. Clear that field to have one set up")
+            return False
+        return _poll_free(cls)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            installation.set_up(context)
+            if self.wait:
+                installation.job.wait()
+        except MotionGPTError as error:
+            installation.job.error = error
+            return fail(self, error)
+        return {"FINISHED"}
+
+
+class MOTIONGPT_OT_backend_setup_cancel(bpy.types.Operator):
+    bl_idname = "motiongpt.backend_setup_cancel"
+    bl_label = "Cancel"
+    bl_description = "Break the set-up off; setting up again goes on from there"
+    bl_options = {"INTERNAL"}
+
+    wait: BoolProperty(name="Wait", description="Return when it has ended", options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not installation.job.busy:
+            cls.poll_message_set("Nothing is being set up")
+        return installation.job.busy
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        installation.cancel(self.wait)
+        return {"FINISHED"}
+
+
+class MOTIONGPT_OT_backend_remove(bpy.types.Operator):
+    bl_idname = "motiongpt.backend_remove"
+    bl_label = "Remove Backend"
+    bl_description = "Delete the backend that was set up here, with everything that was downloaded for it"
+
+    wait: BoolProperty(name="Wait", description="Return when it is gone", options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not installation.state.installed:
+            cls.poll_message_set("No backend was set up here")
+            return False
+        return _poll_free(cls)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        freed = f"This frees {installation.state.size / 1e9:.1f} GB. Bundles and preferences stay."
+        return context.window_manager.invoke_confirm(
+            self, event, title="Remove Backend", message=freed, confirm_text="Remove", icon="WARNING"
+        )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            installation.remove()
+            if self.wait:
+                installation.job.wait()
+        except MotionGPTError as error:
+            return fail(self, error)
+        return {"FINISHED"}
 
 
 class MOTIONGPT_OT_backend_start(bpy.types.Operator):
@@ -18,13 +101,38 @@ class MOTIONGPT_OT_backend_start(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if jobs.session.busy:
-            cls.poll_message_set("The backend is busy")
-        return not jobs.session.busy
+        if jobs.session.model:
+            cls.poll_message_set("The model is loaded")
+            return False
+        return _poll_free(cls)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
             jobs.start_backend(context)
+            if self.wait:
+                jobs.session.wait()
+        except MotionGPTError as error:
+            return fail(self, error)
+        return {"FINISHED"}
+
+
+class MOTIONGPT_OT_backend_unload(bpy.types.Operator):
+    bl_idname = "motiongpt.backend_unload"
+    bl_label = "Unload Model"
+    bl_description = "Give the model's memory back; the next clip loads it again"
+
+    wait: BoolProperty(name="Wait", description="Return when it is unloaded", options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not jobs.session.model:
+            cls.poll_message_set("No model is loaded")
+            return False
+        return _poll_free(cls)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        jobs.session.unload()
+        try:
             if self.wait:
                 jobs.session.wait()
         except MotionGPTError as error:
@@ -47,4 +155,77 @@ class MOTIONGPT_OT_backend_stop(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         jobs.stop_backend()
+        return {"FINISHED"}
+
+
+class MOTIONGPT_OT_open_log(bpy.types.Operator):
+    bl_idname = "motiongpt.open_log"
+    bl_label = "Open Log"
+    bl_description = "Open what the backend, or the last set-up if that failed, has written"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not installation.log().is_file():
+            cls.poll_message_set("There is no log yet")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return bpy.ops.wm.path_open(filepath=str(installation.log()))
+
+
+class MOTIONGPT_OT_open_preferences(bpy.types.Operator):
+    bl_idname = "motiongpt.open_preferences"
+    bl_label = "Preferences"
+    bl_description = "Open the preferences of MotionGPT"
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return bpy.ops.preferences.addon_show(module=preferences.PACKAGE)
+
+
+class MOTIONGPT_OT_bundle_folder_add(bpy.types.Operator):
+    bl_idname = "motiongpt.bundle_folder_add"
+    bl_label = "Add Bundle Folder"
+    bl_description = "Add a folder in which motion models are looked for"
+    bl_options = {"INTERNAL"}
+
+    directory: StringProperty(name="Folder", description="A bundle, or a folder of bundles", subtype="DIR_PATH")
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        preferences.get(context).bundle_folders.add().path = self.directory
+        return {"FINISHED"}
+
+
+class MOTIONGPT_OT_bundle_folder_remove(bpy.types.Operator):
+    bl_idname = "motiongpt.bundle_folder_remove"
+    bl_label = "Remove Bundle Folder"
+    bl_description = "Take the selected folder off the list; nothing is deleted"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not preferences.get(context).bundle_folders:
+            cls.poll_message_set("The list is empty")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        preferences.remove_bundle_folder(context)
+        return {"FINISHED"}
+
+
+class MOTIONGPT_OT_bundle_choose(bpy.types.Operator):
+    bl_idname = "motiongpt.bundle_choose"
+    bl_label = "Choose Bundle"
+    bl_description = "Use this motion model from now on"
+    bl_options = {"INTERNAL"}
+
+    folder: StringProperty(name="Folder", description="The bundle's folder. Empty: the one that comes with the extension")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        preferences.get(context).bundle_folder = self.folder
         return {"FINISHED"}

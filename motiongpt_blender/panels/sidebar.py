@@ -1,19 +1,15 @@
 """The panel in the 3D View's sidebar."""
 
-import textwrap
-
 import bpy
 
 from ...backend.protocol.errors import Code, MotionGPTError
 from .. import jobs
-from ..operators.backend import MOTIONGPT_OT_backend_start, MOTIONGPT_OT_backend_stop
 from ..operators.generate import MOTIONGPT_OT_cancel, MOTIONGPT_OT_generate, MOTIONGPT_OT_inbetween
 from ..operators.rig import MOTIONGPT_OT_add_smpl_rig
 from ..rigs.character import find_character
 from .character import mapping_to_show
 from .prompts import draw_prompt
-
-_PIXELS_PER_CHARACTER = 7
+from .text import draw_error, draw_text
 
 
 class MOTIONGPT_PT_main(bpy.types.Panel):
@@ -30,7 +26,7 @@ class MOTIONGPT_PT_main(bpy.types.Panel):
         row.scale_y = 1.6
         row.operator(MOTIONGPT_OT_generate.bl_idname, icon="PLAY")
         row.operator(MOTIONGPT_OT_inbetween.bl_idname, icon="IPO_EASE_IN_OUT")
-        _draw_backend(layout, context)
+        _draw_progress(layout, context)
 
 
 def _draw_character(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
@@ -40,32 +36,14 @@ def _draw_character(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
             raise mapping
         layout.label(text=armature.name, icon="ARMATURE_DATA")
     except MotionGPTError as error:
-        _draw_text(layout, context, error.message, "INFO")
+        draw_text(layout, context, error.message, "INFO")
         layout.operator(MOTIONGPT_OT_add_smpl_rig.bl_idname, text="Add SMPL Character", icon="ADD")
 
 
-def _draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+def _draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     session = jobs.session
     if session.busy:
         layout.progress(factor=session.fraction, text=session.words)
         layout.operator(MOTIONGPT_OT_cancel.bl_idname, icon="X")
-    else:
-        row = layout.split(factor=0.7)
-        row.label(text=session.words)
-        way = MOTIONGPT_OT_backend_stop if session.running else MOTIONGPT_OT_backend_start
-        row.operator(way.bl_idname, text="Stop" if session.running else "Start")
     if session.error and session.error.code is not Code.CANCELLED:
-        box = layout.box()
-        _draw_text(box, context, session.error.message, "ERROR")
-        _draw_text(box, context, session.error.remedy, "BLANK1")
-
-
-def _draw_text(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str) -> None:
-    """Labels do not wrap by themselves."""
-    width = context.region.width / (_PIXELS_PER_CHARACTER * context.preferences.system.ui_scale) - 6
-    column = layout.column(align=True)
-    column.scale_y = 0.8
-    for paragraph in text.splitlines():
-        for line in textwrap.wrap(paragraph, max(int(width), 20)):
-            column.label(text=line, icon=icon)
-            icon = "BLANK1"
+        draw_error(layout, context, session.error)

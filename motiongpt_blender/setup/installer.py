@@ -176,7 +176,7 @@ class _Environment:
         self._run(stage, words, [self._program, *offline, *arguments], uv.environment(self._place), gigabytes)
 
     def _backend(self, stage: str, words: str, *arguments: str) -> None:
-        environment = backend_environment(self._plan.root, self._place.models)
+        environment = backend_environment(self._plan.root) | self._place.variables
         self._run(stage, words, [self._python, "-P", "-m", "backend", *arguments], environment)
 
     def _test(self) -> None:

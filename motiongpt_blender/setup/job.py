@@ -11,6 +11,7 @@ from .place import Place
 from .plan import Plan
 
 _WAIT_INTERVAL_SECONDS = 0.02
+_SAYS_LITTLE_SECONDS, _SAYS_LITTLE = 5.0, 0.05
 Say = Callable[[str, float], None]
 
 
@@ -23,9 +24,8 @@ class Job:
     def __init__(self) -> None:
         self.error: MotionGPTError | None = None
         self.remark = ""
-        self.words = ""
         self.fraction = 0.0
-        self.seconds = 0.0
+        self._doing = ""
         self._began = 0.0
         self._cancelled = threading.Event()
         self._thread: threading.Thread | None = None
@@ -36,12 +36,25 @@ class Job:
     def busy(self) -> bool:
         return self._thread is not None
 
+    @property
+    def words(self) -> str:
+        """Where things stand, for the animator."""
+        left = self.seconds_left()
+        return self._doing if left is None else f"{self._doing} ({time_words(left)} left)"
+
+    def seconds_left(self) -> float | None:
+        """As it looks from the time and the share so far; None while that says little."""
+        seconds = time.monotonic() - self._began
+        if seconds < _SAYS_LITTLE_SECONDS or self.fraction < _SAYS_LITTLE:
+            return None
+        return seconds * (1.0 - self.fraction) / self.fraction
+
     def set_up(self, plan: Plan, on_done: Callable[[], None]) -> None:
         """Carry out a plan; `on_done` is called by `pump` when it has gone well."""
         self._start(lambda: Installer(plan, self._say, self._cancelled).run(), on_done)
 
-    def remove(self, place: Place) -> None:
-        """Delete the backend in `place`; nothing of it may run."""
+    def remove(self, place: Place, on_done: Callable[[], None]) -> None:
+        """Delete the backend in `place`, of which nothing may run; `on_done` is called by `pump` when that has gone well."""
 
         def work() -> str:
             self._say("Removing the backend", 0.0)
@@ -51,7 +64,7 @@ class Job:
                 raise explain_os_error("Removing the backend", error) from error
             return ""
 
-        self._start(work, lambda: None)
+        self._start(work, on_done)
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -67,7 +80,6 @@ class Job:
         """Notice the end; never waits."""
         if self._thread is None:
             return
-        self.seconds = time.monotonic() - self._began
         if self._thread.is_alive():
             return
         self._thread = None
@@ -88,7 +100,7 @@ class Job:
     def _start(self, work: Callable[[], str], on_done: Callable[[], None]) -> None:
         if self.busy:
             raise MotionGPTError(Code.BUSY, "The backend is being set up or removed.", "Wait until that is done, or cancel it.")
-        self.error, self.remark, self._on_done, self._began = None, "", on_done, time.monotonic()
+        self.error, self.remark, self.fraction, self._on_done, self._began = None, "", 0.0, on_done, time.monotonic()
         self._cancelled.clear()
 
         def run() -> None:
@@ -105,4 +117,8 @@ class Job:
         self._thread.start()
 
     def _say(self, words: str, fraction: float) -> None:
-        self.words, self.fraction = words, fraction
+        self._doing, self.fraction = words, fraction
+
+
+def time_words(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1.0, seconds):.0f} s"

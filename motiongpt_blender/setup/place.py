@@ -40,6 +40,11 @@ class Place:
         return self.folder / "models"
 
     @property
+    def variables(self) -> dict[str, str]:
+        """What the backend's process is told so that it keeps to this place."""
+        return {"MOTIONGPT_CACHE": str(self.models)}
+
+    @property
     def python(self) -> Path | None:
         """The interpreter of the environment that works; None while there is none."""
         current = self.current()

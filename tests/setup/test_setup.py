@@ -207,7 +207,7 @@ def test_extension_of_another_platform_is_told(job: Job, plan: Plan, extension: 
 def test_one_thing_at_a_time(job: Job, plan: Plan):
     set_up(job, plan, until=lambda: bool(job.words))
     with pytest.raises(MotionGPTError, match="being set up"):
-        job.remove(Place(plan.folder))
+        job.remove(Place(plan.folder), lambda: None)
     job.cancel()
     with pytest.raises(MotionGPTError, match="Cancelled"):
         job.wait()
@@ -215,10 +215,10 @@ def test_one_thing_at_a_time(job: Job, plan: Plan):
 
 def test_removal_leaves_nothing(job: Job, plan: Plan):
     set_up(job, plan)
-    job.remove(Place(plan.folder))
+    job.remove(Place(plan.folder), lambda: None)
     job.wait()
     assert not plan.folder.exists()
-    job.remove(Place(plan.folder))  # of what is not there
+    job.remove(Place(plan.folder), lambda: None)  # of what is not there
     job.wait()
 
 

@@ -1,0 +1,106 @@
+"""The extension's own backend: whether it is there, and setting it up, updating and removing it from inside Blender."""
+
+import contextlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import bpy
+
+from ..backend.protocol.errors import Code, MotionGPTError
+from . import jobs
+from .preferences import ROOT, get, log_file, user_folder
+from .setup import Job, Place, Plan
+from .setup.plan import lock_hash
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known of the backend's installation. `foreign`: the preferences name an environment that is not the extension's."""
+
+    installed: bool = False
+    stale: bool = False
+    foreign: bool = False
+    title: str = ""
+    size: int = 0
+
+    @property
+    def usable(self) -> bool:
+        return self.foreign or (self.installed and not self.stale)
+
+    @property
+    def words(self) -> str:
+        if self.foreign:
+            return "A backend of your own is used"
+        if not self.installed:
+            return "The backend is not installed"
+        if self.stale:
+            return "The backend is of an older version"
+        return f"{self.title}, {self.size / 1e9:.1f} GB"
+
+    @property
+    def button(self) -> str:
+        if not self.installed:
+            return "Set Up Backend"
+        return "Update Backend" if self.stale else "Check and Mend"
+
+
+job = Job()
+state = State()
+
+
+def place() -> Place:
+    return Place(user_folder("backend"))
+
+
+def refresh() -> None:
+    """Look at what is installed; panels show what was found last."""
+    global state
+    current = place().current()
+    state = State(foreign=bool(get().backend_folder))
+    if current:
+        state = replace(state, installed=True, stale=current.lock != lock_hash(ROOT), title=current.title, size=current.size)
+
+
+def set_up(context: bpy.types.Context) -> None:
+    """Make or update the backend; returns at once. MotionGPTError if that cannot even be begun."""
+    preferences = get(context)
+    wheels = Path(bpy.path.abspath(preferences.wheels_folder)) if preferences.wheels_folder else None
+    if wheels and not wheels.is_dir():
+        raise MotionGPTError(
+            Code.SETUP_FAILED, f"There is no folder of wheels {wheels}.", "Choose another in the preferences, or clear the field."
+        )
+    if not (bpy.app.online_access or wheels):
+        raise MotionGPTError(
+            Code.OFFLINE,
+            "Blender has no online access, which downloading the backend needs.",
+            "Allow it in the preferences (System > Network), or choose a folder of wheels in the preferences of MotionGPT.",
+        )
+    plan = Plan(ROOT, place().folder, bpy.app.online_access, wheels, only_processor=preferences.device == "cpu")
+    job.set_up(plan, _after_set_up)
+
+
+def remove() -> None:
+    """Delete the backend; returns at once."""
+    jobs.stop_backend()
+    job.remove(place(), refresh)
+
+
+def cancel(wait: bool) -> None:
+    """Break the set-up off; with `wait`, return when it has ended."""
+    job.cancel()
+    if wait:
+        with contextlib.suppress(MotionGPTError):
+            job.wait()
+
+
+def log() -> Path:
+    """The log that says most about what went wrong last: that of the set-up if it failed, else the backend's."""
+    return place().log if job.error else log_file()
+
+
+def _after_set_up() -> None:
+    refresh()
+    jobs.session.error = None
+    if not jobs.session.busy:  # else it is the next set-up that sweeps
+        jobs.stop_backend()
+        place().sweep()

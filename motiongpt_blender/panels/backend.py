@@ -1,0 +1,56 @@
+"""The sub-panel of the model and the backend, drawn in the preferences as well."""
+
+import bpy
+
+from ...backend.protocol.errors import Code
+from .. import installation, jobs
+from ..operators import backend
+from .text import draw_error, draw_text
+
+
+class MOTIONGPT_PT_backend(bpy.types.Panel):
+    bl_label = "Model and Backend"
+    bl_parent_id = "MOTIONGPT_PT_main"
+    bl_category = "MotionGPT"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_options = {"DEFAULT_CLOSED"}
+    bl_order = 100
+
+    def draw(self, context: bpy.types.Context) -> None:
+        draw_installation(self.layout, context)
+        _draw_session(self.layout)
+        row = self.layout.row(align=True)
+        row.operator(backend.MOTIONGPT_OT_open_log.bl_idname, icon="TEXT")
+        row.operator(backend.MOTIONGPT_OT_open_preferences.bl_idname, icon="PREFERENCES")
+
+
+def draw_installation(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What is installed, and the buttons to change it."""
+    job = installation.job
+    if job.busy:
+        layout.progress(factor=job.fraction, text=job.words)
+        layout.operator(backend.MOTIONGPT_OT_backend_setup_cancel.bl_idname, icon="X")
+        return
+    state = installation.state
+    layout.label(text=state.words, icon="CHECKMARK" if state.usable else "ERROR" if state.stale else "INFO")
+    row = layout.row(align=True)
+    row.operator(backend.MOTIONGPT_OT_backend_setup.bl_idname, text=state.button, icon="FILE_REFRESH" if state.installed else "IMPORT")
+    if state.installed:
+        row.operator(backend.MOTIONGPT_OT_backend_remove.bl_idname, text="", icon="TRASH")
+    if job.remark:
+        draw_text(layout, context, job.remark, "INFO")
+    if job.error and job.error.code is not Code.CANCELLED:
+        draw_error(layout, context, job.error)
+
+
+def _draw_session(layout: bpy.types.UILayout) -> None:
+    session = jobs.session
+    layout.label(text=session.words, icon="LINKED" if session.running else "UNLINKED")
+    if session.model:
+        column = layout.column(align=True)
+        column.label(text=f"{session.model.bundle} on {session.model.device}, {session.model.memory_mb:,.0f} MB", translate=False)
+    row = layout.row(align=True)
+    row.operator(backend.MOTIONGPT_OT_backend_start.bl_idname, text="Load" if session.running else "Start", icon="PLAY")
+    row.operator(backend.MOTIONGPT_OT_backend_unload.bl_idname, text="Unload", icon="EJECT")
+    row.operator(backend.MOTIONGPT_OT_backend_stop.bl_idname, text="Stop", icon="X")

@@ -1,0 +1,41 @@
+"""Longer text in a panel. Labels do not wrap by themselves."""
+
+import textwrap
+
+import bpy
+
+from ...backend.protocol.errors import Code, MotionGPTError
+
+_PIXELS_PER_CHARACTER = 7
+_REMEDIES = {  # what went wrong -> the operator that puts it right
+    Code.BACKEND_MISSING: ("motiongpt.backend_setup", "IMPORT"),
+    Code.BASE_MODEL_MISSING: ("motiongpt.backend_setup", "IMPORT"),
+    Code.SETUP_FAILED: ("motiongpt.backend_setup", "IMPORT"),
+    Code.OFFLINE: ("extensions.userpref_allow_online", "INTERNET"),
+    Code.BACKEND_ENDED: ("motiongpt.backend_start", "PLAY"),
+    Code.BUNDLE_MISSING: ("motiongpt.open_preferences", "PREFERENCES"),
+    Code.BUNDLE_ALTERED: ("motiongpt.open_preferences", "PREFERENCES"),
+    Code.OUT_OF_MEMORY: ("motiongpt.open_preferences", "PREFERENCES"),
+    Code.INTERNAL_ERROR: ("motiongpt.open_log", "TEXT"),
+}
+
+
+def draw_text(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE") -> None:
+    """Text over as many lines as the region's width asks for, the first with `icon`."""
+    width = context.region.width / (_PIXELS_PER_CHARACTER * context.preferences.system.ui_scale) - 6
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    for paragraph in text.splitlines():
+        for line in textwrap.wrap(paragraph, max(int(width), 20)):
+            column.label(text=line, icon=icon, translate=False)
+            icon = "NONE" if icon == "NONE" else "BLANK1"
+
+
+def draw_error(layout: bpy.types.UILayout, context: bpy.types.Context, error: MotionGPTError) -> None:
+    """What happened, what to do about it, and the button for that if there is one."""
+    box = layout.box()
+    draw_text(box, context, error.message, "ERROR")
+    draw_text(box, context, error.remedy, "BLANK1")
+    if error.code in _REMEDIES:
+        operator, icon = _REMEDIES[error.code]
+        box.operator(operator, icon=icon)

@@ -22,6 +22,15 @@ _ENDINGS = {  # exit status -> what it means and what to do: POSIX signals negat
     0xC000001D: ("this processor lacks an instruction that it needs", _SET_UP_AGAIN),
     0xC0000135: ("a DLL is missing", _SET_UP_AGAIN),
 }
+_FOREIGN = {
+    "PYTHONDONTWRITEBYTECODE",  # every start would compile PyTorch anew
+    "PYTHONEXECUTABLE",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "VIRTUAL_ENV",
+    "__PYVENV_LAUNCHER__",
+}
 
 
 def start(python: Path, root: Path, log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -78,8 +87,7 @@ def describe_end(process: subprocess.Popen[bytes], log: Path) -> MotionGPTError:
 
 def clean_environment() -> dict[str, str]:
     """This process's environment without Blender's own Python settings, which must not reach another Python."""
-    foreign = {"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV"}
-    kept = {name: value for name, value in os.environ.items() if name not in foreign}
+    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     return kept | {"PYTHONUTF8": "1", "PYTHONNOUSERSITE": "1", "PYTHONFAULTHANDLER": "1"}
 
 

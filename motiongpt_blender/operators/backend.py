@@ -101,9 +101,6 @@ class MOTIONGPT_OT_backend_start(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if jobs.session.model:
-            cls.poll_message_set("The model is loaded")
-            return False
         return _poll_free(cls)
 
     def execute(self, context: bpy.types.Context) -> set[str]:

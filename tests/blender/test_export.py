@@ -100,3 +100,21 @@ def test_what_cannot_be_exported_is_said(rig, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="No character is selected"):
         bpy.ops.motiongpt.export_bvh(filepath=str(tmp_path / "clip.bvh"))
     assert not list(tmp_path.iterdir())
+
+
+def test_blenders_fbx_carries_the_action(rig, tmp_path):
+    """There is no exporter of ours for FBX: what the documentation sends the animator to must work."""
+    expected = joints_in_blender(rig)
+    bpy.ops.object.select_all(action="DESELECT")
+    rig.select_set(True)
+    bpy.context.scene.frame_start, bpy.context.scene.frame_end = 5, 4 + FRAMES
+    path = str(tmp_path / "clip.fbx")
+    bpy.ops.export_scene.fbx(filepath=path, use_selection=True, bake_anim_use_all_actions=False, bake_anim_use_nla_strips=False)
+    bpy.ops.import_scene.fbx(filepath=path, anim_offset=0.0)
+    imported = bpy.context.object
+    assert imported is not rig
+    for index, frame in enumerate(range(5, 5 + FRAMES)):
+        bpy.context.scene.frame_set(frame)
+        bones = imported.evaluated_get(bpy.context.evaluated_depsgraph_get()).pose.bones
+        found = [imported.matrix_world @ bones[name].head for name in SMPL.joints]
+        assert np.array(found) == pytest.approx(expected[index], abs=2e-3)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import bpy
 
-from . import command, installation, jobs, preferences, properties, properties_batch, properties_character, upkeep
+from . import command, installation, jobs, preferences, properties, properties_batch, properties_character, translation, upkeep
 from .animation import preview
 from .batch import bake as batches
 from .batch.run import batch as running_batch
@@ -87,6 +87,7 @@ CLASSES: tuple[type, ...] = (
 
 
 def register() -> None:
+    translation.register()
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     properties.add_to_scene()
@@ -115,6 +116,7 @@ def unregister() -> None:
     properties.remove_from_scene()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)
+    translation.unregister()
 
 
 def _handlers() -> Iterator[tuple[list, Callable]]:

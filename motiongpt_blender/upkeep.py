@@ -4,6 +4,7 @@ import bpy
 
 from . import installation, jobs
 from .preferences import get
+from .translation import say
 
 _BUSY_INTERVAL_SECONDS = 0.1
 _IDLE_INTERVAL_SECONDS = 1.0
@@ -49,7 +50,7 @@ def _write_status(words: str) -> None:
     """Put words into the status bar, or give it back to Blender, and have the panels that say the same drawn again."""
     windows = bpy.context.window_manager.windows
     for workspace in {window.workspace for window in windows} if words else bpy.data.workspaces:
-        workspace.status_text_set(f"MotionGPT: {words}" if words else None)
+        workspace.status_text_set(f"MotionGPT: {say(words)}" if words else None)
     for window in windows:
         for area in window.screen.areas:
             if area.type in _AREAS:

@@ -6,15 +6,16 @@ from bpy.props import BoolProperty, StringProperty
 
 from ...backend.protocol.errors import MotionGPTError
 from .. import installation, jobs, preferences
+from ..translation import say
 from .failure import fail
 
 
 def _poll_free(cls: type[bpy.types.Operator]) -> bool:
     """Whether nothing is being done with the backend."""
     if jobs.session.busy:
-        cls.poll_message_set("The backend is busy")
+        cls.poll_message_set(say("The backend is busy"))
     elif installation.job.busy:
-        cls.poll_message_set("The backend is being set up or removed")
+        cls.poll_message_set(say("The backend is being set up or removed"))
     return not (jobs.session.busy or installation.job.busy)
 
 
@@ -28,7 +29,7 @@ class MOTIONGPT_OT_backend_setup(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if preferences.get(context).backend_folder:
-            cls.poll_message_set("The preferences name a backend of your own. Clear that field to have one set up")
+            cls.poll_message_set(say("The preferences name a backend of your own. Clear that field to have one set up"))
             return False
         return _poll_free(cls)
 
@@ -54,7 +55,7 @@ class MOTIONGPT_OT_backend_setup_cancel(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not installation.job.busy:
-            cls.poll_message_set("Nothing is being set up")
+            cls.poll_message_set(say("Nothing is being set up"))
         return installation.job.busy
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -72,7 +73,7 @@ class MOTIONGPT_OT_backend_remove(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not installation.state.installed:
-            cls.poll_message_set("No backend was set up here")
+            cls.poll_message_set(say("No backend was set up here"))
             return False
         return _poll_free(cls)
 
@@ -123,7 +124,7 @@ class MOTIONGPT_OT_backend_unload(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not jobs.session.model:
-            cls.poll_message_set("No model is loaded")
+            cls.poll_message_set(say("No model is loaded"))
             return False
         return _poll_free(cls)
 
@@ -147,7 +148,7 @@ class MOTIONGPT_OT_backend_stop(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not jobs.session.running:
-            cls.poll_message_set("The backend is not running")
+            cls.poll_message_set(say("The backend is not running"))
         return jobs.session.running
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -163,7 +164,7 @@ class MOTIONGPT_OT_open_log(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not installation.log().is_file():
-            cls.poll_message_set("There is no log yet")
+            cls.poll_message_set(say("There is no log yet"))
             return False
         return True
 
@@ -206,7 +207,7 @@ class MOTIONGPT_OT_bundle_folder_remove(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not preferences.get(context).bundle_folders:
-            cls.poll_message_set("The list is empty")
+            cls.poll_message_set(say("The list is empty"))
             return False
         return True
 

@@ -13,6 +13,7 @@ from ..batch import bake
 from ..batch.run import batch
 from ..properties import Asked
 from ..properties_batch import BatchProperties
+from ..translation import say
 from .failure import fail
 
 
@@ -31,7 +32,7 @@ class MOTIONGPT_OT_bake_batch(BatchProperties, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         busy = jobs.session.busy or batch.running
         if busy:
-            cls.poll_message_set("A clip is being made. Wait for it or cancel it")
+            cls.poll_message_set(say("A clip is being made. Wait for it or cancel it"))
         return not busy
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -9,6 +9,7 @@ from .. import jobs
 from ..path import find_curve
 from ..properties import Asked, ClipProperties
 from ..rigs.character import find_character
+from ..translation import say
 from .failure import fail
 from .polling import poll_character, poll_idle
 
@@ -42,7 +43,7 @@ class Making:
 def _poll_action(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
     data = find_character(context).animation_data
     if not (data and data.action):
-        cls.poll_message_set("The character has no action")
+        cls.poll_message_set(say("The character has no action"))
     return bool(data and data.action)
 
 
@@ -100,7 +101,7 @@ class MOTIONGPT_OT_cancel(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not jobs.session.busy:
-            cls.poll_message_set("Nothing is being made")
+            cls.poll_message_set(say("Nothing is being made"))
         return jobs.session.busy
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -8,6 +8,7 @@ from ...backend.protocol.errors import MotionGPTError
 from ..rigs import mapping
 from ..rigs.character import find_character
 from ..rigs.presets import own_maps, rig_maps
+from ..translation import say
 from .failure import fail
 from .immediate import Immediate
 
@@ -32,10 +33,10 @@ class _OfCharacter(Immediate, bpy.types.Operator):
         try:
             armature = find_character(context)
         except MotionGPTError as error:
-            cls.poll_message_set(error.message)
+            cls.poll_message_set(say(error.message))
             return False
         if not armature.is_editable:
-            cls.poll_message_set(f"{armature.name} is linked from another file. Make a library override first")
+            cls.poll_message_set(say(f"{armature.name} is linked from another file. Make a library override first"))
         return armature.is_editable
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -128,7 +129,7 @@ class MOTIONGPT_OT_remove_mapping_preset(Immediate, bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not own_maps():
-            cls.poll_message_set("There are no presets of your own")
+            cls.poll_message_set(say("There are no presets of your own"))
         return bool(own_maps())
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:

@@ -7,6 +7,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from ...backend.protocol.errors import MotionGPTError
 from .. import jobs, key_poses
 from ..rigs.character import find_character
+from ..translation import say
 from .at_once import AtOnce
 from .failure import fail
 from .polling import poll_character
@@ -64,7 +65,7 @@ class MOTIONGPT_OT_remove_pose(AtOnce, bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not context.scene.motiongpt.key_poses:
-            cls.poll_message_set("There is no key pose")
+            cls.poll_message_set(say("There is no key pose"))
         return bool(context.scene.motiongpt.key_poses)
 
     def execute(self, context: bpy.types.Context) -> set[str]:

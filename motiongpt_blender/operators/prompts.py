@@ -6,6 +6,7 @@ from bpy.props import StringProperty
 
 from ...backend.protocol.errors import MotionGPTError
 from .. import jobs
+from ..translation import say
 from .at_once import AtOnce
 from .failure import fail
 
@@ -32,7 +33,7 @@ class MOTIONGPT_OT_add_prompt(AtOnce, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         prompt = context.scene.motiongpt.prompt.strip()
         if not prompt:
-            cls.poll_message_set("There is no prompt")
+            cls.poll_message_set(say("There is no prompt"))
         return bool(prompt)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -53,7 +54,7 @@ class MOTIONGPT_OT_remove_prompt(AtOnce, bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         kept = context.scene.motiongpt.prompt.strip() in jobs.prompt_book().own
         if not kept:
-            cls.poll_message_set("The prompt is not one of your own")
+            cls.poll_message_set(say("The prompt is not one of your own"))
         return kept
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -3,6 +3,7 @@
 import bpy
 
 from ..rigs.smpl import add_smpl_rig
+from ..translation import say
 
 
 class MOTIONGPT_OT_add_smpl_rig(bpy.types.Operator):
@@ -14,7 +15,7 @@ class MOTIONGPT_OT_add_smpl_rig(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if context.mode != "OBJECT":
-            cls.poll_message_set("Switch to object mode first")
+            cls.poll_message_set(say("Switch to object mode first"))
         return context.mode == "OBJECT"
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -7,6 +7,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from ...backend.protocol.errors import MotionGPTError
 from .. import jobs, variations
 from ..rigs.character import find_character
+from ..translation import say
 from .at_once import AtOnce
 from .failure import fail
 from .polling import poll_character
@@ -75,5 +76,5 @@ def _poll_variations(cls: type[bpy.types.Operator], context: bpy.types.Context) 
         return False
     several = variations.are_there(find_character(context))
     if not several:
-        cls.poll_message_set("The character plays no clip of which there are variations")
+        cls.poll_message_set(say("The character plays no clip of which there are variations"))
     return several

@@ -5,6 +5,7 @@ import bpy
 from ...backend.protocol.errors import Code
 from .. import installation, jobs
 from ..operators import backend
+from ..translation import say
 from .text import draw_error, draw_text
 
 
@@ -29,13 +30,14 @@ def draw_installation(layout: bpy.types.UILayout, context: bpy.types.Context) ->
     """What is installed, and the buttons to change it."""
     job = installation.job
     if job.busy:
-        layout.progress(factor=job.fraction, text=job.words)
+        layout.progress(factor=job.fraction, text=say(job.words))
         layout.operator(backend.MOTIONGPT_OT_backend_setup_cancel.bl_idname, icon="X")
         return
     state = installation.state
-    layout.label(text=state.words, icon="CHECKMARK" if state.usable else "ERROR" if state.stale else "INFO")
+    layout.label(text=say(state.words), translate=False, icon="CHECKMARK" if state.usable else "ERROR" if state.stale else "INFO")
     row = layout.row(align=True)
-    row.operator(backend.MOTIONGPT_OT_backend_setup.bl_idname, text=state.button, icon="FILE_REFRESH" if state.installed else "IMPORT")
+    icon = "FILE_REFRESH" if state.installed else "IMPORT"
+    row.operator(backend.MOTIONGPT_OT_backend_setup.bl_idname, text=say(state.button), translate=False, icon=icon)
     if state.installed:
         row.operator(backend.MOTIONGPT_OT_backend_remove.bl_idname, text="", icon="TRASH")
     if job.remark:
@@ -46,10 +48,10 @@ def draw_installation(layout: bpy.types.UILayout, context: bpy.types.Context) ->
 
 def _draw_session(layout: bpy.types.UILayout) -> None:
     session = jobs.session
-    layout.label(text=session.words, icon="LINKED" if session.running else "UNLINKED")
+    layout.label(text=say(session.words), translate=False, icon="LINKED" if session.running else "UNLINKED")
     if session.model:
-        column = layout.column(align=True)
-        column.label(text=f"{session.model.bundle} on {session.model.device}, {session.model.memory_mb:,.0f} MB", translate=False)
+        model = session.model
+        layout.label(text=say(f"{model.bundle} on {model.device}, {model.memory_mb:,.0f} MB"), translate=False)
     row = layout.row(align=True)
     row.operator(backend.MOTIONGPT_OT_backend_start.bl_idname, text="Load" if session.running else "Start", icon="PLAY")
     row.operator(backend.MOTIONGPT_OT_backend_unload.bl_idname, text="Unload", icon="EJECT")

@@ -5,6 +5,7 @@ import bpy
 from ..batch.run import REPORT, batch
 from ..operators.bake import MOTIONGPT_OT_bake_batch, MOTIONGPT_OT_load_table
 from ..operators.generate import MOTIONGPT_OT_cancel
+from ..translation import say
 from .lists import PromptList, draw_list
 
 _SHOWN_FAILURES = 4
@@ -45,17 +46,17 @@ class MOTIONGPT_PT_batch(bpy.types.Panel):
 
 def _draw_run(layout: bpy.types.UILayout) -> None:
     if batch.running:
-        layout.progress(factor=batch.fraction, text=batch.words)
+        layout.progress(factor=batch.fraction, text=say(batch.words))
         layout.operator(MOTIONGPT_OT_cancel.bl_idname, text="Cancel and Keep What Is Made", icon="X")
         return
     row = layout.row(align=True)
     row.operator(MOTIONGPT_OT_bake_batch.bl_idname, icon="RENDER_ANIMATION")
     if batch.unfinished:
-        row.operator(MOTIONGPT_OT_bake_batch.bl_idname, text=f"Resume ({batch.unfinished})").resume = True
+        row.operator(MOTIONGPT_OT_bake_batch.bl_idname, text=say(f"Resume ({batch.unfinished})"), translate=False).resume = True
     if batch.outcome is None:
         return
     box = layout.box()
-    box.label(text=batch.outcome.summary, icon="ERROR" if batch.outcome.failed or batch.error else "CHECKMARK")
+    box.label(text=say(batch.outcome.summary), translate=False, icon="ERROR" if batch.outcome.failed or batch.error else "CHECKMARK")
     for name, why in list(batch.outcome.failed.items())[:_SHOWN_FAILURES]:
-        box.label(text=f"{name}: {why}")
-    box.label(text=f"All of it: text “{REPORT}” in the Text Editor")
+        box.label(text=f"{name}: {say(why)}", translate=False)
+    box.label(text=say(f"All of it: text “{REPORT}” in the Text Editor"), translate=False)

@@ -3,6 +3,7 @@
 import bpy
 
 from ..operators.sequence import MOTIONGPT_OT_generate_sequence
+from ..translation import say
 from .lists import PromptList, draw_list
 
 
@@ -23,5 +24,5 @@ class MOTIONGPT_PT_sequence(bpy.types.Panel):
         draw_list(layout, "MOTIONGPT_UL_segments", settings, "SEGMENTS")
         if settings.segments:
             total = sum(part.seconds for part in settings.segments)
-            layout.label(text=f"{len(settings.segments)} parts, {total:.1f} s", icon="TIME")
+            layout.label(text=say(f"{len(settings.segments)} parts, {total:.1f} s"), translate=False, icon="TIME")
         layout.operator(MOTIONGPT_OT_generate_sequence.bl_idname, icon="PLAY")

@@ -7,6 +7,7 @@ from .. import jobs
 from ..operators.generate import MOTIONGPT_OT_cancel, MOTIONGPT_OT_generate, MOTIONGPT_OT_inbetween
 from ..operators.rig import MOTIONGPT_OT_add_smpl_rig
 from ..rigs.character import find_character
+from ..translation import say
 from .character import mapping_to_show
 from .prompts import draw_prompt
 from .text import draw_error, draw_text
@@ -43,7 +44,7 @@ def _draw_character(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
 def _draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     session = jobs.session
     if session.busy:
-        layout.progress(factor=session.fraction, text=session.words)
+        layout.progress(factor=session.fraction, text=say(session.words))
         layout.operator(MOTIONGPT_OT_cancel.bl_idname, icon="X")
     if session.error and session.error.code is not Code.CANCELLED:
         draw_error(layout, context, session.error)

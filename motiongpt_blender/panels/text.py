@@ -5,6 +5,7 @@ import textwrap
 import bpy
 
 from ...backend.protocol.errors import Code, MotionGPTError
+from ..translation import say
 
 _PIXELS_PER_CHARACTER = 7
 _REMEDIES = {  # what went wrong -> the operator that puts it right
@@ -21,11 +22,11 @@ _REMEDIES = {  # what went wrong -> the operator that puts it right
 
 
 def draw_text(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE") -> None:
-    """Text over as many lines as the region's width asks for, the first with `icon`."""
+    """Text, in Blender's language, over as many lines as the region's width asks for, the first with `icon`."""
     width = context.region.width / (_PIXELS_PER_CHARACTER * context.preferences.system.ui_scale) - 6
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for paragraph in text.splitlines():
+    for paragraph in say(text).splitlines():
         for line in textwrap.wrap(paragraph, max(int(width), 20)):
             column.label(text=line, icon=icon, translate=False)
             icon = "NONE" if icon == "NONE" else "BLANK1"

@@ -1,6 +1,6 @@
 """From what the animator asks for and what is in the scene to an order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import bpy
 import numpy as np
@@ -108,7 +108,7 @@ def _range(scene: bpy.types.Scene, asked: Asked, listed: Sequence[int], fps: flo
     return listed[0], listed[-1] - listed[0] + 1
 
 
-def _in_clip(poses: Sequence[messages.Pose], start: int, frames: int) -> tuple[messages.Pose, ...]:
+def _in_clip(poses: Iterable[messages.Pose], start: int, frames: int) -> tuple[messages.Pose, ...]:
     for pose in poses:
         if not start <= pose.frame < start + frames:
             raise MotionGPTError(

@@ -49,6 +49,19 @@ def nearest_form(property: str, values: np.ndarray, reference: np.ndarray) -> np
     return values
 
 
+def form_changes(property: str, values: np.ndarray) -> np.ndarray:
+    """The frames at which `values (T, n)` say the rotation in another form than before, so that between them is no motion."""
+    if property == "rotation_quaternion":
+        changed = np.sum(values[1:] * values[:-1], axis=-1) < 0
+    elif property == "rotation_euler":
+        changed = np.any(np.abs(np.diff(values, axis=0)) > np.pi, axis=-1)
+    elif property == "rotation_axis_angle":
+        changed = np.sum(values[1:, 1:] * values[:-1, 1:], axis=-1) < 0
+    else:
+        changed = np.zeros(len(values) - 1, dtype=bool)
+    return np.flatnonzero(changed) + 1
+
+
 def distance_of(property: str) -> tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], bool]:
     """How far two rows of values `(T, n)` lie apart, and whether that is an angle in radians (at most, for Euler angles)."""
     if property == "rotation_quaternion":

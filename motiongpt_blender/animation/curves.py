@@ -61,7 +61,7 @@ def put_keys(curve: bpy.types.FCurve, added: Table, first: int, last: int, kept:
     """Put keys into a curve in place of those from `first` to `last`; keys at the frames `kept` stay, and what lies outside.
 
     The new keys are marked as generated. The curve outside keeps its shape: where none of its keys is kept at an end, one is
-    made beside it, and handles that point away from the new keys no longer follow their neighbours.
+    made beside it, and the handles of keys beside new ones are no longer automatic.
     """
     old = read_keys(curve)
     kept = np.array(list(kept), dtype=np.float64)
@@ -71,11 +71,7 @@ def put_keys(curve: bpy.types.FCurve, added: Table, first: int, last: int, kept:
     at = old["co"][:, 0]
     stays = (at < first - _NEAR) | (at > last + _NEAR) | _near(at, kept)
     old = {name: values[stays] for name, values in old.items()}
-    free = ~_near(added["co"][:, 0], old["co"][:, 0])
-    added = {name: values[free] for name, values in added.items()}
-    if len(added["co"]):
-        _hold_handles(old, added["co"][0, 0], added["co"][-1, 0])
-        write_keys(curve, _merge(old, added))
+    write_keys(curve, _merge(old, added))
 
 
 def keyed_frames(curves: Iterable[bpy.types.FCurve], selected: bool = False) -> np.ndarray:
@@ -90,16 +86,7 @@ def keyed_frames(curves: Iterable[bpy.types.FCurve], selected: bool = False) -> 
 
 def _near(frames: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Which of `frames (N,)` are among `others (M,)`."""
-    return (np.abs(frames[:, None] - others) < _NEAR).any(axis=1)
-
-
-def _hold_handles(old: Table, first: float, last: float) -> None:
-    free = _value("handle_left_type", "FREE")
-    before, after = np.flatnonzero(old["co"][:, 0] < first), np.flatnonzero(old["co"][:, 0] > last)
-    if len(before):
-        old["handle_left_type"][before[-1]] = free
-    if len(after):
-        old["handle_right_type"][after[0]] = free
+    return np.any(np.abs(frames[:, None] - others) < _NEAR, axis=1)
 
 
 def _split(table: Table, frame: float) -> Table:
@@ -148,8 +135,31 @@ def _divide(points: np.ndarray, frame: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _merge(old: Table, added: Table) -> Table:
-    order = np.argsort(np.concatenate([old["co"], added["co"]])[:, 0], kind="stable")
-    return {name: np.concatenate([values, _column(added, name, values.dtype)])[order] for name, values in old.items()}
+    """All keys by time, old ones before new ones of the same frame; where they lie side by side the curve is as the new want it.
+
+    Old keys beside new ones get free handles: of an automatic handle Blender moves the other one too, whatever type that has.
+    """
+    twin = np.full(len(old["co"]), -1)  # which of the new keys lies on an old one
+    same = np.nonzero(np.abs(old["co"][:, :1] - added["co"][:, 0]) < _NEAR)
+    twin[same[0]] = same[1]
+    free = np.setdiff1d(np.arange(len(added["co"])), twin)
+    order = np.argsort(np.concatenate([old["co"][:, 0], added["co"][free, 0]]))
+    is_new = np.repeat([False, True], [len(twin), len(free)])[order]
+    twin = np.concatenate([twin, np.full(len(free), -1)])[order]
+    merged = {name: np.concatenate([values, _column(added, name, values.dtype)[free]])[order] for name, values in old.items()}
+    for side, step in (("handle_left", -1), ("handle_right", 1)):
+        beside = np.roll(is_new, -step) & ~is_new
+        beside[0 if step < 0 else -1] = False
+        keys = np.flatnonzero(beside)
+        merged[side][keys] = merged["co"][keys] + (merged["co"][keys + step] - merged["co"][keys]) / 3
+        twins = keys[twin[keys] >= 0]
+        if side in added:
+            merged[side][twins] = added[side][twin[twins]]
+        if side == "handle_right":
+            merged["interpolation"][twins] = added["interpolation"][twin[twins]]
+        for name in ("handle_left_type", "handle_right_type"):
+            merged[name][keys] = _value(name, "FREE")
+    return merged
 
 
 def _column(added: Table, name: str, dtype: np.dtype) -> np.ndarray:

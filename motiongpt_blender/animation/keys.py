@@ -1,6 +1,6 @@
 """Fewer keys than frames: which frames of a channel get keys, and the curves between them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,16 +23,20 @@ def every_frame(values: np.ndarray) -> KeyedValues:
     return KeyedValues(np.arange(len(values)), values)
 
 
-def choose_keys(values: np.ndarray, keys: Keys, pinned: Iterable[int], distance: Distance, tolerance: float) -> KeyedValues:
-    """The keys of `values (T, n)`; the first and last frame and the `pinned` ones always have one.
+def choose_keys(
+    values: np.ndarray, keys: Keys, pinned: Iterable[int], distance: Distance, tolerance: float, jumps: Sequence[int] = ()
+) -> KeyedValues:
+    """The keys of `values (T, n)`; the first and last frame and the `pinned` ones always have one, and both sides of `jumps`.
 
     With REDUCED keys the cubics stay within `tolerance` at every frame, as `distance` measures `(T, n)` and `(T, n)`.
     """
     last = len(values) - 1
     if keys.way == "EVERY" or last < 2:
         return every_frame(values)
-    slopes = np.gradient(values, axis=0)
-    frames = np.unique([0, *pinned, last, *(range(0, last, keys.step) if keys.way == "STEP" else ())])
+    slopes = np.concatenate([_slopes(part) for part in np.split(values, jumps)])
+    frames = np.unique(
+        [0, *pinned, *jumps, *(jump - 1 for jump in jumps), last, *(range(0, last, keys.step) if keys.way == "STEP" else ())]
+    )
     if keys.way == "REDUCED":
         frames = _reduce(values, slopes, frames, distance, tolerance)
     return KeyedValues(frames, values[frames], slopes[frames])
@@ -49,6 +53,10 @@ def interpolate(keyed: KeyedValues) -> np.ndarray:
     a, b = keyed.values[i], keyed.values[i + 1]
     bend = t * (1 - t) * ((1 - t) * (slopes[i] * span - (b - a)) - t * (slopes[i + 1] * span - (b - a)))
     return a + (b - a) * t + bend
+
+
+def _slopes(values: np.ndarray) -> np.ndarray:
+    return np.gradient(values, axis=0) if len(values) > 1 else np.zeros_like(values)
 
 
 def _reduce(values: np.ndarray, slopes: np.ndarray, frames: np.ndarray, distance: Distance, tolerance: float) -> np.ndarray:

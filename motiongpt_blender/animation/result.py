@@ -12,7 +12,7 @@ from ...backend.protocol.errors import Code, MotionGPTError
 from ..orders import Order
 from ..rigs.rig import read_rig
 from .action import Channel, Track, action_name, assign, data_path, new_action
-from .channels import distance_of, nearest_form
+from .channels import distance_of, form_changes, nearest_form
 from .clip import clip_to_channels
 from .curves import new_keys, put_keys
 from .history import Record, stamp
@@ -42,7 +42,8 @@ def to_tracks(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: 
         yield
         distance, is_turn = distance_of(channel.property)
         tolerance = np.radians(delivery.keys.degrees) if is_turn else delivery.keys.millimetres / 1000 * units_per_metre
-        tracks.append((channel, choose_keys(channel.values, delivery.keys, order.fixed, distance, tolerance)))
+        jumps = form_changes(channel.property, channel.values)
+        tracks.append((channel, choose_keys(channel.values, delivery.keys, order.fixed, distance, tolerance, jumps)))
     return tracks
 
 
@@ -90,9 +91,9 @@ def put(armature: bpy.types.Object, order: Order, variations: Sequence[Sequence[
 def channelbag(armature: bpy.types.Object, action: bpy.types.Action | None = None) -> bpy.types.ActionChannelbag | None:
     """The curves that move `armature`: of the action it plays, or of a copy of that."""
     data = armature.animation_data
-    if data is None or data.action is None or data.action_slot is None:
+    action = action or (data and data.action)
+    if not action or data.action_slot is None:
         return None
-    action = action or data.action
     slot = action.slots[data.action_slot.identifier]
     return next((bag for layer in action.layers for strip in layer.strips if (bag := strip.channelbag(slot))), None)
 
@@ -122,9 +123,10 @@ def _joined(armature: bpy.types.Object, bag: bpy.types.ActionChannelbag, channel
     def was(frame: int) -> np.ndarray:
         return np.array([curve.evaluate(frame) if curve else still[index] for index, curve in enumerate(curves)])
 
-    values = nearest_form(channel.property, channel.values, was(order.start))
+    values = channel.values.copy()
+    for frame in order.delivery.kept or (0,):
+        values[frame:] = nearest_form(channel.property, values[frame:], was(order.start + frame))
     if order.delivery.mode == "BLEND":
-        values = values.copy()
         frames = min(order.delivery.blend, len(values) // 2)
         for i in range(frames):
             share = (i / frames) ** 2 * (3 - 2 * i / frames)

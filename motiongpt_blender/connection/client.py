@@ -168,11 +168,13 @@ class Connection:
         call = self._calls.get(told.id)
         if call is None:
             return
-        if isinstance(told, messages.Progress):
-            call.progress = told
-        listener = call.on_progress if isinstance(told, messages.Progress) else call.on_preview
-        if listener:
-            listener(told)
+        if isinstance(told, messages.Preview):
+            if call.on_preview:
+                call.on_preview(told)
+            return
+        call.progress = told
+        if call.on_progress:
+            call.on_progress(told)
 
     def _complete(self, response: dict[str, Any]) -> None:
         call = self._calls.pop(response.get("id", 0), None)

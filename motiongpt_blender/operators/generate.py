@@ -14,8 +14,8 @@ from .failure import fail
 from .polling import poll_character, poll_idle
 
 
-class Making:
-    """What operators have in common that have clips made."""
+class Making(bpy.types.Operator):
+    """What operators have in common that have clips made; `order` says which."""
 
     bl_options = {"REGISTER"}
 
@@ -34,6 +34,9 @@ class Making:
             return fail(self, error)
         return {"FINISHED"}
 
+    def order(self, context: bpy.types.Context) -> None:
+        raise NotImplementedError
+
     def asked(self, context: bpy.types.Context) -> Asked:
         """What the call does not set comes from the panel."""
         names = [name for name in ClipProperties.__annotations__ if self.properties.is_property_set(name)]
@@ -47,7 +50,7 @@ def _poll_action(cls: type[bpy.types.Operator], context: bpy.types.Context) -> b
     return bool(data and data.action)
 
 
-class MOTIONGPT_OT_generate(Making, ClipProperties, bpy.types.Operator):
+class MOTIONGPT_OT_generate(ClipProperties, Making):
     bl_idname = "motiongpt.generate"
     bl_label = "Generate"
     bl_description = "Make a clip for the selected character and key it on its bones"
@@ -62,7 +65,7 @@ class MOTIONGPT_OT_generate(Making, ClipProperties, bpy.types.Operator):
         return asked.but(path=find_curve(self.path)) if self.properties.is_property_set("path") else asked
 
 
-class MOTIONGPT_OT_inbetween(Making, ClipProperties, bpy.types.Operator):
+class MOTIONGPT_OT_inbetween(ClipProperties, Making):
     bl_idname = "motiongpt.inbetween"
     bl_label = "In-between"
     bl_description = "Fill what lies between the selected keys of the character, or between the keys around the current frame"
@@ -75,7 +78,7 @@ class MOTIONGPT_OT_inbetween(Making, ClipProperties, bpy.types.Operator):
         jobs.order_inbetween(context, self.asked(context))
 
 
-class MOTIONGPT_OT_again(Making, bpy.types.Operator):
+class MOTIONGPT_OT_again(Making):
     bl_idname = "motiongpt.again"
     bl_label = "Again"
     bl_description = "Make the clip that the character plays once more, with the same prompt and poses"

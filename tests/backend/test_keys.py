@@ -56,6 +56,13 @@ def test_shortest_clips_keep_their_keys(count):
     assert len(choose_keys(np.zeros((count, 3)), Keys("REDUCED"), [], distance, 1.0).frames) == count
 
 
+def test_nothing_moves_across_a_jump(wave):
+    wave[100:] *= -1  # as a quaternion says the same rotation
+    keyed = choose_keys(wave, Keys("REDUCED"), [], distance, 0.01, [100])
+    assert {99, 100} <= set(keyed.frames.tolist())
+    assert distance(interpolate(keyed), wave).max() <= 0.01
+
+
 def walk(frames: int = 96) -> Clip:
     """Straight ahead at 1.2 m/s, swaying sideways by 3 cm with every pair of steps."""
     time = np.arange(frames) / 24

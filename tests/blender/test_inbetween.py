@@ -4,7 +4,7 @@ import bpy
 import numpy as np
 import pytest
 from installed import module
-from rigs import add_rig, posed_joints, read_pose, rotations
+from rigs import add_rig, posed_bones, posed_joints, read_pose, rotations
 
 curves_of = module("motiongpt_blender.animation.result").channelbag
 
@@ -131,9 +131,16 @@ def test_only_selected_bones_are_filled(scripted, rig):
 
 def test_keys_can_be_reduced(scripted, rig):
     before = hand_keys(rig)
-    inbetween(keys="REDUCED", key_degrees=5.0)
+    inbetween()
+    exact = [posed_bones(rig, frame) for frame in range(1, 62)]
+    inbetween(keys="REDUCED", key_degrees=1.0, key_millimetres=2.0)
     assert hand_keys(rig) == before
-    assert max(len(curve.keyframe_points) for curve in curves_of(rig).fcurves) < 50
+    assert max(len(curve.keyframe_points) for curve in curves_of(rig).fcurves) < 40
+    for frame, bones in enumerate(exact, start=1):
+        now = posed_bones(rig, frame)
+        assert np.linalg.norm(now["pelvis"][:3, 3] - bones["pelvis"][:3, 3]) < 0.0025
+        turned = now["pelvis"][:3, :3].T @ bones["pelvis"][:3, :3]
+        assert np.degrees(np.arccos(np.clip((np.trace(turned) - 1) / 2, -1, 1))) < 1.1
 
 
 def test_variations_are_copies_of_the_action(scripted, rig):

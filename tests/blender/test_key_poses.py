@@ -107,7 +107,7 @@ def asset(rig) -> bpy.types.Action:
     rig.animation_data.action = None
     rig.pose.bones["left_shoulder"].rotation_quaternion = (0.8, 0, 0.6, 0)
     rig.pose.bones["left_shoulder"].keyframe_insert("rotation_quaternion", frame=1)
-    asset = rig.animation_data.action
+    asset = next(action for action in bpy.data.actions if action != played)
     asset.name = "Wave"
     asset.asset_mark()
     rig.animation_data.action = played

@@ -8,7 +8,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     actions = subparsers.add_parser("bundle", help="pack, import or show a bundle").add_subparsers(dest="action", required=True)
     pack = actions.add_parser("pack", help="make a bundle of a trained tokenizer and a trained language model")
     pack.add_argument("--data", type=Path, required=True, help="the data set that both were trained on")
-    pack.add_argument("--tokenizer", type=Path, required=True, help="the folder of the tokenizer's training")
+    pack.add_argument("--tokenizer", type=Path, required=True, help="the folder of the tokenizer's training, or of a bundle")
     pack.add_argument("--language", type=Path, required=True, help="the folder of the language model's training")
     pack.add_argument("--name", default="default")
     pack.add_argument("--licence", default="GPL-3.0-or-later", help="licence of the weights")

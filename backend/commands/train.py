@@ -14,7 +14,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     actions = subparsers.add_parser("train", help="train a bundle's parts").add_subparsers(dest="action", required=True)
     tokenizer = actions.add_parser("tokenizer", help="train the motion VQ-VAE")
     language = actions.add_parser("language", help="train the adapter of the language model")
-    language.add_argument("--tokenizer", type=Path, required=True, help="the folder of a trained tokenizer")
+    language.add_argument("--tokenizer", type=Path, required=True, help="the folder of a trained tokenizer, or of a bundle")
     for parser in (tokenizer, language):
         parser.add_argument("--data", type=Path, required=True, help="a folder made by `motiongpt data build`")
         parser.add_argument("--out", type=Path, required=True, help="the folder of this training; an unfinished one is gone on with")
@@ -46,8 +46,9 @@ def _language(args: argparse.Namespace) -> int:
     from ..models.devices import choose
     from ..training import language
 
-    config = _with(language.LanguageTraining(), args.set)
-    language.run(Dataset(args.data), args.tokenizer, args.out, config, choose(args.device), _begin(args), args.minutes)
+    begin = _begin(args)
+    plain = language.LanguageTraining(base=begin.base, adapter=begin.adapter) if begin else language.LanguageTraining()
+    language.run(Dataset(args.data), args.tokenizer, args.out, _with(plain, args.set), choose(args.device), begin, args.minutes)
     return 0
 
 

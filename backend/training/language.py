@@ -243,6 +243,6 @@ def run(
     minutes: float | None = None,
 ) -> None:
     """Train, or go on training, in `folder`, for at most so many minutes; a new training may `begin` with a bundle's weights."""
-    trainee = LanguageTrainee(dataset, load_trained(tokenizer), config, device, begin)
+    trainee = LanguageTrainee(dataset, load_trained(tokenizer, dataset), config, device, begin)
     settings = {**json.loads(json.dumps(asdict(config))), "data": dataset.facts["sources"]}
     train(trainee, folder, settings, steps=config.steps, warmup=config.warmup, evaluate_every=config.evaluate_every, minutes=minutes)

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import Clip, Dataset
-from ..models.bundle import Bundle
+from ..models.bundle import Bundle, open_bundle
 from ..motion.features import features_to_joints, features_to_local, features_to_root, hold
 from ..motion.rotations import angle_between, inverse, rotate
 from ..tokenizer.losses import LossWeights, tokenizer_loss
 from ..tokenizer.vqvae import VQVAE, VQVAEConfig
 from .loop import read_model, train
+
+_STATISTICS = "statistics.json"  # of the features, as the tokenizer reads them
 
 
 @dataclass(frozen=True)
@@ -160,13 +162,24 @@ def run(
     dataset: Dataset, folder: Path, config: TokenizerTraining, device: str, begin: Bundle | None = None, minutes: float | None = None
 ) -> None:
     """Train, or go on training, in `folder`, for at most so many minutes; a new training may `begin` with a bundle's weights."""
+    if begin is not None:
+        dataset.mean, dataset.std = begin.mean, begin.std
+    folder.mkdir(parents=True, exist_ok=True)
+    statistics = {"mean": dataset.mean.tolist(), "std": dataset.std.tolist()}
+    (folder / _STATISTICS).write_text(json.dumps(statistics), encoding="utf-8")
     trainee = TokenizerTrainee(dataset, config, device, begin)
     settings = {**asdict(config), "data": dataset.facts["sources"]}
     train(trainee, folder, settings, steps=config.steps, warmup=config.warmup, evaluate_every=config.evaluate_every, minutes=minutes)
 
 
-def load_trained(folder: Path) -> VQVAE:
-    """The tokenizer of a training folder, ready to encode and decode."""
+def load_trained(folder: Path, dataset: Dataset) -> VQVAE:
+    """The tokenizer of a training folder or a bundle, ready to encode and decode; `dataset` takes the statistics it was trained with."""
+    if (folder / "bundle.json").is_file():
+        bundle = open_bundle(folder)
+        dataset.mean, dataset.std = bundle.mean, bundle.std
+        return bundle.tokenizer()
+    statistics = json.loads((folder / _STATISTICS).read_text(encoding="utf-8"))
+    dataset.mean, dataset.std = (np.array(statistics[name], dtype=np.float32) for name in ("mean", "std"))
     network = VQVAEConfig(**json.loads((folder / "config.json").read_text(encoding="utf-8"))["network"])
     model = VQVAE(network)
     tensors = read_model(folder / "state.safetensors")

@@ -151,7 +151,8 @@ def test_losses_are_finite_in_both_vocabularies(trained, tmp_path):
     for form, template in (("items", "timed"), ("digits", "paper")):
         adapter = AdapterConfig(rank=2, vocabulary=form)
         config = LanguageTraining(BaseModel(str(trained / "base")), adapter, template, batch=8, shortest=4, longest=12)
-        trainee = LanguageTrainee(Dataset(trained / "data"), load_trained(trained / "tokenizer"), config, "cpu")
+        dataset = Dataset(trained / "data")
+        trainee = LanguageTrainee(dataset, load_trained(trained / "tokenizer", dataset), config, "cpu")
         assert torch.isfinite(trainee.loss(0))
 
 
@@ -169,3 +170,18 @@ def test_training_stops_after_its_minutes_and_begins_where_a_bundle_ends(trained
     for name, value in begin.tokenizer().state_dict().items():
         if "quantizer" not in name:
             torch.testing.assert_close(state[name], value, rtol=1e-3, atol=1e-6)
+
+
+def test_a_language_model_goes_on_with_a_bundles_tokenizer(trained, tmp_path):
+    from backend.models.bundle import open_bundle
+
+    bundle = trained / "bundle"
+    command = ["train", "language", "--data", str(trained / "data"), "--tokenizer", str(bundle), "--begin", str(bundle), "--device", "cpu"]
+    main([*command, "--out", str(tmp_path / "language"), *settings([*LANGUAGE, "steps=1"])])
+    parts = ["--data", str(trained / "data"), "--tokenizer", str(bundle), "--language", str(tmp_path / "language")]
+    main(["bundle", "pack", *parts, "--out", str(tmp_path / "bundle")])
+    before, after = open_bundle(bundle), open_bundle(tmp_path / "bundle")
+    assert after.training["tokenizer"] == before.training["tokenizer"]
+    np.testing.assert_array_equal(after.mean, before.mean)
+    for name, value in before.tokenizer().state_dict().items():
+        torch.testing.assert_close(after.tokenizer().state_dict()[name], value)

@@ -1,6 +1,6 @@
 """The process beside Blender: requests from stdin, answers and progress to the real stdout, one job at a time.
 
-A thread reads, so that a cancel is seen while a clip is being made; `load`, `generate` and `unload` run on the main thread.
+A thread reads, so that a cancel is seen while a clip is being made; `load`, `generate`, `body` and `unload` run on the main thread.
 The process ends after `shutdown`, when stdin ends, and when its parent is gone.
 """
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import __version__
+from .body import build_body
 from .protocol import jsonrpc, messages, wire
 from .protocol.errors import Code, MotionGPTError
 
@@ -93,7 +94,7 @@ class Server:
             message = wire.unpack(messages.REQUESTS[method][0], params)
             if not self._greeted and not isinstance(message, messages.Hello):
                 raise MotionGPTError(Code.INVALID_REQUEST, "The first request must be hello.")
-            if isinstance(message, (messages.Load, messages.Generate, messages.Unload)):
+            if isinstance(message, (messages.Load, messages.Generate, messages.Body, messages.Unload)):
                 self._accept(_Job(id, message))
                 return False
             self._send(jsonrpc.result(id, self._answer(message)))
@@ -155,6 +156,8 @@ class Server:
                 return self._do_load(job)
             case messages.Generate():
                 return self._do_generate(job)
+            case messages.Body():
+                return build_body(job.message)
             case messages.Unload():
                 self._generator = None
                 _free_memory()

@@ -20,6 +20,7 @@ from .preferences import backend_settings, user_folder
 from .prompts import PromptBook
 from .properties import Asked
 from .rigs.character import find_character
+from .rigs.smpl import add_body
 from .session import Session
 
 _BUSY_INTERVAL_SECONDS = 0.05
@@ -67,6 +68,12 @@ def order_again(context: bpy.types.Context, another_seed: bool) -> None:
 def prompt_book() -> PromptBook:
     """The user's own prompts, the same in every file."""
     return PromptBook(user_folder("prompts") / "prompts.json")
+
+
+def order_body(context: bpy.types.Context, request: messages.Body) -> None:
+    """Have a body built and added at the 3D cursor; returns at once. MotionGPTError if that cannot be done."""
+    session.build_body(backend_settings(context), request, _add_body)
+    watch()
 
 
 def random_seed() -> int:
@@ -125,6 +132,16 @@ def redraw() -> None:
         for area in window.screen.areas:
             if area.type == "VIEW_3D":
                 area.tag_redraw()
+
+
+def _add_body(built: messages.BodyReply) -> Generator[None, None, None]:
+    yield
+    if bpy.context.mode != "OBJECT":
+        raise MotionGPTError(Code.INVALID_PARAMS, "A body can only be added in object mode.", "Switch to object mode and add it again.")
+    window = next(iter(bpy.context.window_manager.windows), None)  # a timer has none, and what it calls needs one
+    with bpy.context.temp_override(window=window) if window else contextlib.nullcontext():
+        add_body(bpy.context, built)
+    bpy.ops.ed.undo_push(message="Add Body")
 
 
 def _deliver(character: Handle, order: Order, reply: messages.GenerateReply) -> Generator[None, None, None]:

@@ -51,6 +51,7 @@ CLASSES: tuple[type, ...] = (
     backend.MOTIONGPT_OT_bundle_folder_remove,
     backend.MOTIONGPT_OT_bundle_choose,
     rig.MOTIONGPT_OT_add_smpl_rig,
+    rig.MOTIONGPT_OT_add_smpl_body,
     mapping.MOTIONGPT_OT_detect_rig,
     mapping.MOTIONGPT_OT_clear_mapping,
     mapping.MOTIONGPT_OT_mirror_mapping,

@@ -12,6 +12,7 @@ from .connection import Call, Connection, State
 _WAIT_INTERVAL_SECONDS = 0.005
 
 OnReply = Callable[[messages.GenerateReply], Iterator[None]]
+OnBody = Callable[[messages.BodyReply], Iterator[None]]
 OnPreview = Callable[[messages.Preview], None]
 
 
@@ -73,6 +74,8 @@ class Session:
                 return self.error.message
             return "Ready" if self.model else "No model is loaded"
         progress = self._call.progress
+        if isinstance(self._call.message, messages.Body):
+            return "Building the body"
         if isinstance(self._call.message, messages.Load):
             return f"Loading the model: {progress.stage}" if progress else "Loading the model"
         if isinstance(self._call.message, messages.Unload):
@@ -113,6 +116,17 @@ class Session:
             self._load(settings.model, lambda: self._generate(request, on_reply, on_preview))
         else:
             self._generate(request, on_reply, on_preview)
+
+    def build_body(self, settings: Settings, request: messages.Body, on_body: OnBody) -> None:
+        """Have a body built, which needs no model; `on_body` gets it and delivers it in steps. It may raise MotionGPTError."""
+        self._prepare(settings)
+
+        def on_done(call: Call) -> None:
+            self._finish(call)
+            if not self.error:
+                self._delivery = on_body(call.result)
+
+        self._request(request, on_done)
 
     def cancel(self) -> None:
         """Have the current request end before its next token."""
@@ -207,7 +221,10 @@ class Session:
             self._delivery, self.error = None, error
 
     def _request(
-        self, message: messages.Load | messages.Generate, on_done: Callable[[Call], None], on_preview: OnPreview | None = None
+        self,
+        message: messages.Load | messages.Generate | messages.Body,
+        on_done: Callable[[Call], None],
+        on_preview: OnPreview | None = None,
     ) -> None:
         assert self._connection
         self._call = self._connection.request(message, on_preview=on_preview, on_done=on_done)

@@ -130,6 +130,35 @@ class GenerateReply:
 
 
 @dataclass(frozen=True)
+class Body:
+    """Build a body in T-pose from a model file of the user's, or from the one of `gender` (neutral, female, male) in a folder.
+
+    `betas` are the first numbers of its shape.
+    """
+
+    model: str
+    gender: str = "neutral"
+    betas: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class BodyReply:
+    """The joints by name with their parents (-1: none) and places `joints (J, 3)`, and the skin around them.
+
+    `vertices (V, 3)` in metres, `faces (F, 3)`, `weights (V, J)` how much of each joint's motion a vertex takes. No model
+    need be loaded for this.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    parents: tuple[int, ...]
+    joints: np.ndarray
+    vertices: np.ndarray
+    faces: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Stop the request with this id before its next token; that request then answers with `Code.CANCELLED`."""
 
@@ -184,6 +213,7 @@ REQUESTS: dict[str, tuple[type, type]] = {
     "hello": (Hello, HelloReply),
     "load": (Load, LoadReply),
     "generate": (Generate, GenerateReply),
+    "body": (Body, BodyReply),
     "cancel": (Cancel, CancelReply),
     "unload": (Unload, Done),
     "shutdown": (Shutdown, Done),

@@ -1,4 +1,4 @@
-"""The SMPL character: an armature of the skeleton's joints in T-pose, and a mannequin that shows its pose."""
+"""SMPL characters: an armature of the skeleton's joints in T-pose, with a mannequin or with the skin of a body model."""
 
 import bpy
 import numpy as np
@@ -6,7 +6,9 @@ from mathutils import Vector
 
 from ...backend.motion import rotations
 from ...backend.motion.skeleton import SMPL
+from ...backend.protocol import messages
 from .mannequin import build_mannequin
+from .skin import build_skin
 
 NAME = "SMPL Character"
 ROOT_BONE = "root"
@@ -24,13 +26,32 @@ _TAILS = {  # of bones that end in the air or have several children, in metres f
 
 def add_smpl_rig(context: bpy.types.Context) -> bpy.types.Object:
     """Add the character at the 3D cursor in T-pose, facing -Y, and make it the active object; Blender must be in object mode."""
-    data = bpy.data.armatures.new(NAME)
-    data.display_type = "STICK"
-    rig = bpy.data.objects.new(NAME, data)
-    rig.show_in_front = True
-    rig.location = context.scene.cursor.location
     heads = SMPL.forward(np.tile(rotations.IDENTITY, (len(SMPL), 1)), np.array([0.0, SMPL.rest_height, 0.0]))
     body = build_mannequin(f"{NAME} Body", dict(zip(SMPL.joints, heads, strict=True)), to_blender)
+    return _add_character(context, NAME, body, SMPL.joints, SMPL.parents, heads)
+
+
+def add_body(context: bpy.types.Context, built: messages.BodyReply) -> bpy.types.Object:
+    """Add a body as `add_smpl_rig` does, its lowest point on the floor."""
+    up = np.array([0.0, -built.vertices[:, 1].min(), 0.0])
+    name = f"{built.kind} Character"
+    skin = build_skin(f"{name} Body", to_blender(built.vertices + up), built.faces, built.weights, built.names)
+    return _add_character(context, name, skin, built.names, built.parents, built.joints + up)
+
+
+def _add_character(
+    context: bpy.types.Context,
+    name: str,
+    body: bpy.types.Object,
+    joints: tuple[str, ...],
+    parents: tuple[int, ...],
+    heads: np.ndarray,
+) -> bpy.types.Object:
+    data = bpy.data.armatures.new(name)
+    data.display_type = "STICK"
+    rig = bpy.data.objects.new(name, data)
+    rig.show_in_front = True
+    rig.location = context.scene.cursor.location
     body.parent = rig
     body.modifiers.new("Armature", "ARMATURE").object = rig
     for obj in (rig, body):
@@ -40,7 +61,7 @@ def add_smpl_rig(context: bpy.types.Context) -> bpy.types.Object:
     rig.select_set(True)
     context.view_layer.objects.active = rig
     bpy.ops.object.mode_set(mode="EDIT")
-    _build_bones(data.edit_bones, heads)
+    _build_bones(data.edit_bones, joints, parents, heads)
     bpy.ops.object.mode_set(mode="OBJECT")
     return rig
 
@@ -50,13 +71,18 @@ def to_blender(points: np.ndarray) -> np.ndarray:
     return points[..., [0, 2, 1]] * np.array([1.0, -1.0, 1.0])
 
 
-def _build_bones(edit_bones: bpy.types.ArmatureEditBones, heads: np.ndarray) -> None:
+def _build_bones(edit_bones: bpy.types.ArmatureEditBones, joints: tuple[str, ...], parents: tuple[int, ...], heads: np.ndarray) -> None:
     root = edit_bones.new(ROOT_BONE)
     root.tail = (0, _ROOT_LENGTH, 0)
-    for joint, (name, parent) in enumerate(zip(SMPL.joints, SMPL.parents, strict=True)):
+    for joint, (name, parent) in enumerate(zip(joints, parents, strict=True)):
         bone = edit_bones.new(name)
-        tail = heads[joint] + _TAILS[name] if name in _TAILS else heads[SMPL.parents.index(joint)]
+        if name in _TAILS:
+            tail = heads[joint] + _TAILS[name]
+        elif joint in parents:
+            tail = heads[parents.index(joint)]
+        else:
+            tail = heads[joint] + (heads[joint] - heads[parent]) / 2
         bone.head, bone.tail = Vector(to_blender(heads[joint])), Vector(to_blender(tail))
-        bone.parent = edit_bones[SMPL.joints[parent]] if parent >= 0 else root
+        bone.parent = edit_bones[joints[parent]] if parent >= 0 else root
         along_floor = abs(bone.vector.normalized().y) > 0.7
         bone.align_roll((0, 0, 1) if along_floor else (0, -1, 0))  # alike on both sides, so that poses can be mirrored

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import IO, Any, BinaryIO, cast
 
 import pytest
+from bodies import write_model
 
 from backend.protocol import jsonrpc, messages
 from backend.protocol.errors import Code, MotionGPTError
@@ -124,6 +125,12 @@ def test_a_line_without_end_is_refused_and_survived(peer: Peer):
 def test_generating_without_a_model_says_so(peer: Peer):
     peer.ask(1, HELLO)
     assert error_code(peer.ask(2, messages.Generate((messages.Segment("walk", 40),), 20.0))) is Code.NOT_LOADED
+
+
+def test_a_body_needs_no_model(peer: Peer, tmp_path: Path):
+    peer.ask(1, HELLO)
+    assert error_code(peer.ask(2, messages.Body("nowhere"))) is Code.INVALID_PARAMS
+    assert peer.ask(3, messages.Body(str(write_model(tmp_path / "model.npz"))))["result"]["kind"] == "SMPL"
 
 
 def test_cancelling_what_does_not_run_changes_nothing(peer: Peer):

@@ -4,7 +4,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,9 @@ _ARRAYS = ("v_template", "shapedirs", "J_regressor", "kintree_table", "weights",
 def build_body(request: messages.Body) -> messages.BodyReply:
     """The body in T-pose; MotionGPTError if the model file is missing, none of a model, or a pickle."""
     import torch  # here, because these take seconds
-    from smplx import joint_names
-    from smplx.lbs import blend_shapes, vertices2joints
+    from smplx import joint_names, lbs
+
+    package: Any = lbs  # annotated with a kind of tensor of its own
 
     path = find_model(Path(request.model), request.gender)
     arrays = _read(path)
@@ -45,8 +46,10 @@ def build_body(request: messages.Body) -> messages.BodyReply:
             f"{path} has only {shapes.shape[-1]} numbers for the shape, not {len(request.betas)}.",
             "Leave out the last.",
         )
-    vertices = torch.from_numpy(arrays["v_template"])[None] + blend_shapes(torch.tensor([request.betas], dtype=torch.float32), shapes)
-    places = vertices2joints(torch.from_numpy(arrays["J_regressor"]), vertices)
+    vertices = torch.from_numpy(arrays["v_template"])[None] + package.blend_shapes(
+        torch.tensor([request.betas], dtype=torch.float32), shapes
+    )
+    places = package.vertices2joints(torch.from_numpy(arrays["J_regressor"]), vertices)
     parents = arrays["kintree_table"][0].astype(np.int64)
     return messages.BodyReply(
         kind=family.name,

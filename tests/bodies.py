@@ -1,21 +1,23 @@
 """Files in the formats of the SMPL family around the project's own skeleton: small balls of vertices at its joints."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 VERTICES = {24: 6890, 52: 6890, 55: 10475}  # as many as the real models have
 
 
-def write_model(path: Path, joints: int = 24, seed: int = 0, **changed: object) -> Path:
+def write_model(path: Path, joints: int = 24, seed: int = 0, **changed: Any) -> Path:
     """A model with so many joints; `changed` arrays are written in place of its own, None leaves one out."""
     arrays = model_arrays(joints, seed) | changed
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **{name: array for name, array in arrays.items() if array is not None})
+    given: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
+    np.savez_compressed(path, **given)
     return path
 
 
-def model_arrays(joints: int = 24, seed: int = 0) -> dict[str, object]:
+def model_arrays(joints: int = 24, seed: int = 0) -> dict[str, Any]:
     """Every vertex belongs mostly to one joint and a little to the one above; the shape scales the body and adds noise."""
     from backend.motion import rotations
     from backend.motion.skeleton import SMPL
@@ -46,7 +48,7 @@ def model_arrays(joints: int = 24, seed: int = 0) -> dict[str, object]:
     regressor = (owner == np.arange(joints)[:, None]) / np.bincount(owner, minlength=joints)[:, None]
     template = places[owner] + offsets
     shapedirs = np.concatenate([0.1 * template[..., None], rng.normal(0, 1e-3, (vertices, 3, 19))], axis=-1)
-    arrays: dict[str, object] = {
+    arrays: dict[str, Any] = {
         "v_template": template,
         "shapedirs": shapedirs,
         "posedirs": np.zeros((vertices, 3, 9 * (joints - 1)), dtype=np.float32),

@@ -11,6 +11,7 @@ from ..rigs.presets import own_maps, rig_maps
 from ..translation import say
 from .failure import fail
 from .immediate import Immediate
+from .polling import poll_character
 
 _items: dict[str, list[tuple[str, str, str]]] = {}  # Blender keeps no strings of its own
 
@@ -30,11 +31,9 @@ class _OfCharacter(Immediate, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        try:
-            armature = find_character(context)
-        except MotionGPTError as error:
-            cls.poll_message_set(say(error.message))
+        if not poll_character(cls, context):
             return False
+        armature = find_character(context)
         if not armature.is_editable:
             cls.poll_message_set(say(f"{armature.name} is linked from another file. Make a library override first"))
         return armature.is_editable

@@ -11,6 +11,7 @@ from ..rigs.smpl import add_smpl_rig
 from ..translation import say
 from .failure import fail
 from .immediate import Immediate
+from .polling import poll_idle
 
 
 class MOTIONGPT_OT_add_smpl_rig(Immediate, bpy.types.Operator):
@@ -56,9 +57,8 @@ class MOTIONGPT_OT_add_smpl_body(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         if context.mode != "OBJECT":
             cls.poll_message_set(say("Switch to object mode first"))
-        elif jobs.session.busy:
-            cls.poll_message_set(say("The backend is busy"))
-        return context.mode == "OBJECT" and not jobs.session.busy
+            return False
+        return poll_idle(cls)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         context.window_manager.fileselect_add(self)

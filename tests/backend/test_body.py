@@ -2,12 +2,14 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import smplx
 import torch
 from bodies import VERTICES, model_arrays, write_model
+from smplx.utils import Struct
 
 from backend.body import build_body
 from backend.motion.skeleton import SMPL
@@ -33,12 +35,12 @@ def test_body_is_that_of_the_package(tmp_path: Path, joints: int):
     np.testing.assert_allclose(body.weights, reference.lbs_weights, atol=1e-6)
 
 
-def package_model(folder: Path, joints: int, name: str) -> torch.nn.Module:
+def package_model(folder: Path, joints: int, name: str) -> Any:
     """The model as the package itself makes it, from the same arrays."""
     if name == "smplx":
         path = write_model(folder / "SMPLX_NEUTRAL.npz", joints)
         return smplx.create(str(path), name, ext="npz", num_betas=10, use_pca=False, flat_hand_mean=True)
-    arrays = smplx.utils.Struct(**model_arrays(joints))
+    arrays = Struct(**model_arrays(joints))
     cls = {"smpl": smplx.SMPL, "smplh": smplx.SMPLH}[name]
     return cls("", data_struct=arrays, num_betas=10, use_pca=False, flat_hand_mean=True)
 

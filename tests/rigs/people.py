@@ -1,4 +1,6 @@
 """People built of bones whose names say nothing, to find their joints by structure alone."""
+# pyright: reportMissingImports=false
+# (the package `motiongpt` is made by `tests/conftest.py`)
 
 from dataclasses import dataclass, field
 

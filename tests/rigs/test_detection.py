@@ -1,4 +1,6 @@
 """Rigs known by the names of their bones; the names are those of public rigs, with bones around that are no joints."""
+# pyright: reportMissingImports=false
+# (the package `motiongpt` is made by `tests/conftest.py`)
 
 import json
 from dataclasses import replace

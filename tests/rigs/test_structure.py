@@ -1,4 +1,6 @@
 """Joints found by how bones hang together; who made the person knows which they are."""
+# pyright: reportMissingImports=false
+# (the package `motiongpt` is made by `tests/conftest.py`)
 
 import numpy as np
 import pytest

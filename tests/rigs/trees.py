@@ -1,4 +1,6 @@
 """Skeletons as text: a bone a line, indented under its parent, with the joint it is. Those of the left side stand for both."""
+# pyright: reportMissingImports=false
+# (the package `motiongpt` is made by `tests/conftest.py`)
 
 import re
 from pathlib import Path

@@ -54,10 +54,13 @@ def _texts(tree: ast.AST) -> Iterator[str]:
     labels = {id(part) for label in _labels(tree) for part in ast.walk(label)}
     for node in _strings(tree):
         text = _template(node)
-        bare = _GAP.sub("", text)
-        if not re.match(r"[A-Z{]", text) or not re.search(r"[a-z]", bare) or re.search(r"[\\_<>|]|://|\.\w+$", bare):
+        said = _GAP.sub("", text)
+        if not re.search(r"[A-Za-z]{2}", said) or re.search(r"[\\_<|=]|://", said):
             continue
-        if id(node) in labels or (" " in bare.strip() and re.search(r"[a-z]{2}", bare)):
+        is_label = re.match(r"[A-Z{]", text) and id(node) in labels
+        is_sentence = re.match(r"[A-Z{]", text) and " " in text.strip() and re.search(r"[a-z]{2}", said)
+        is_clause = re.match(r"[a-z]+ [^ ]+ [^ ]+", text)
+        if is_label or is_sentence or is_clause:
             yield text
 
 

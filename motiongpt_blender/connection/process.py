@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...backend.protocol.errors import Code, MotionGPTError
@@ -81,8 +81,14 @@ def describe_end(process: subprocess.Popen[bytes], log: Path) -> MotionGPTError:
         reason, remedy = _ENDINGS[status]
     else:
         reason, remedy = f"exit status {status}", f"The log is {log}."
-    said = "" if not lines else "\nIts last words:\n" + "\n".join(lines)
-    return MotionGPTError(Code.BACKEND_ENDED, f"The backend has ended: {reason}.{said}", remedy)
+    message = f"The backend has ended: {reason}."
+    return MotionGPTError(Code.BACKEND_ENDED, quote(message, lines) if lines else message, remedy)
+
+
+def quote(message: str, lines: Sequence[str]) -> str:
+    """`message` with the last lines that a process wrote."""
+    words = "\n".join(lines)
+    return f"{message}\nIts last words:\n{words}"
 
 
 def clean_environment() -> dict[str, str]:

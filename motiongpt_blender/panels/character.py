@@ -41,7 +41,7 @@ class MOTIONGPT_PT_character(_CharacterPanel):
         if isinstance(mapping, Mapping):
             row = layout.split(factor=0.7)
             row.label(text=mapping.kind, icon="ARMATURE_DATA")
-            row.label(text=f"{mapping.confidence:.0%}")
+            row.label(text=f"{mapping.confidence:.0%}", translate=False)
         elif mapping is None:
             layout.label(text="Looking at its bones", icon="SORTTIME")
         else:

@@ -3,6 +3,7 @@
 import re
 
 from ...backend.protocol.errors import Code, MotionGPTError
+from ..connection.process import quote
 
 _NETWORK = "Check the connection (and the proxy, if there is one), then set up again: it goes on where it stopped."
 _KNOWN = [  # what is looked for in the last words of a command, what happened, what to do
@@ -58,9 +59,10 @@ _SAID_LINES = 4
 def explain(doing: str, status: int | None, said: str) -> MotionGPTError:
     """Why `doing` something failed, from what was `said` and the exit `status` of the command (None: there was none)."""
     what, remedy = next(((w, r) for pattern, w, r in _KNOWN if re.search(pattern, said, re.IGNORECASE)), _unknown(status))
-    lines = [line.strip() for line in said.splitlines() if line.strip()][-_SAID_LINES:]
-    quoted = "\n".join(["", "Its last words:", *lines]) if lines else ""
-    return MotionGPTError(Code.SETUP_FAILED, f"{doing} failed. {what}{quoted}", remedy)
+    message = f"{what} The step was: {doing}."
+    if lines := [line.strip() for line in said.splitlines() if line.strip()]:
+        message = quote(message, lines[-_SAID_LINES:])
+    return MotionGPTError(Code.SETUP_FAILED, message, remedy)
 
 
 def _unknown(status: int | None) -> tuple[str, str]:

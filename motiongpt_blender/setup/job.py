@@ -40,7 +40,7 @@ class Job:
     def words(self) -> str:
         """Where things stand, for the animator."""
         left = self.seconds_left()
-        return self._doing if left is None else f"{self._doing} ({time_words(left)} left)"
+        return self._doing if left is None else f"{self._doing} (about {time_words(left)} left)"
 
     def seconds_left(self) -> float | None:
         """As it looks from the time and the share so far; None while that says little."""

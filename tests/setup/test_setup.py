@@ -73,7 +73,9 @@ def test_backend_is_made_from_a_folder_of_wheels(job: Job, plan: Plan):
 def test_it_is_gone_on_with_after_a_break(job: Job, plan: Plan, wheels: Path):
     other = wheels / "other-1.0-py3-none-any.whl"
     away = other.rename(wheels / "away")
-    with pytest.raises(MotionGPTError, match=r"(?s)Installing the other packages failed\. A package was not found.*other") as caught:
+    with pytest.raises(
+        MotionGPTError, match=r"(?s)A package was not found.* The step was: Installing the other packages\..*other"
+    ) as caught:
         set_up(job, plan)
     assert caught.value.code is Code.SETUP_FAILED
     assert "lacks that package" in caught.value.remedy
@@ -192,7 +194,7 @@ def test_too_little_room_is_told_before_anything_is_fetched(job: Job, plan: Plan
 def test_folder_that_cannot_be_written_is_told(job: Job, plan: Plan):
     plan.folder.parent.mkdir()
     plan.folder.write_text("a file lies there", encoding="utf-8")
-    with pytest.raises(MotionGPTError, match=r"Setting up failed\. The system refused") as caught:
+    with pytest.raises(MotionGPTError, match=r"The system refused\. The step was: Setting up\.") as caught:
         set_up(job, plan)
     assert caught.value.remedy
 
@@ -263,7 +265,7 @@ def test_failures_are_put_into_words(said: str, what: str):
     assert error.code is Code.SETUP_FAILED
     assert what in error.message
     assert error.remedy
-    assert error.message.endswith(said.rpartition("\n")[2].strip())
+    assert said.rpartition("\n")[2].strip() in error.message
 
 
 def test_a_killed_command_is_told():

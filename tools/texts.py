@@ -39,6 +39,8 @@ def collect() -> set[str]:
         for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
             for call in _calls(ast.parse(path.read_text(encoding="utf-8")), _TOLD):
                 found.update(_texts(call))
+    joints = json.loads((ROOT / "backend" / "motion" / "skeletons" / "smpl22.json").read_text(encoding="utf-8"))["joints"]
+    found.update(joint.replace("_", " ").title() for joint in joints)
     for build in json.loads((ROOT / "motiongpt_blender" / "setup" / "torch_builds.json").read_text(encoding="utf-8")):
         found.add(build["title"])
     return found
@@ -55,9 +57,9 @@ def _texts(tree: ast.AST) -> Iterator[str]:
     for node in _strings(tree):
         text = _template(node)
         said = _GAP.sub("", text)
-        if not re.search(r"[A-Za-z]{2}", said) or re.search(r"[\\_<|=]|://", said):
+        if not re.search(r"[A-Za-z]{2}", said) or re.search(r"[\\<|=]|://|^\S*_\S*$", said):
             continue
-        is_label = re.match(r"[A-Z{]", text) and id(node) in labels
+        is_label = re.match(r"[A-Z0-9{]", text) and id(node) in labels
         is_sentence = re.match(r"[A-Z{]", text) and " " in text.strip() and re.search(r"[a-z]{2}", said)
         is_clause = re.match(r"[a-z]+ [^ ]+ [^ ]+", text)
         if is_label or is_sentence or is_clause:

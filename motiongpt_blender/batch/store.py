@@ -1,18 +1,13 @@
 """What a batch has to make and has made, kept on disk as it goes, so that after a crash nothing is made twice."""
 
 import contextlib
-import dataclasses
 import hashlib
-import io
 import json
 import shutil
 import time
-import zipfile
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-
-import numpy as np
 
 from ...backend.files import write_whole
 from ...backend.protocol import messages
@@ -98,23 +93,19 @@ class Store:
 
     def save(self, task: Task, clip: messages.MadeClip) -> None:
         """Keep the clip of a task; MotionGPTError if it cannot be written."""
-        file = io.BytesIO()
-        np.savez(file, **dataclasses.asdict(clip))
-        write_whole(self._clip(task), file.getvalue())
+        write_whole(self._clip(task), json.dumps(pack(clip)).encode())
 
     def load(self, task: Task) -> messages.MadeClip:
         """The clip kept for a task; MotionGPTError if there is none that can be read."""
         try:
-            with np.load(self._clip(task), allow_pickle=False) as file:
-                fields = {f.name: file[f.name] for f in dataclasses.fields(messages.MadeClip)}
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            return unpack(messages.MadeClip, json.loads(self._clip(task).read_bytes()))
+        except (OSError, ValueError, MotionGPTError) as error:
             with contextlib.suppress(OSError):
                 self._clip(task).unlink(missing_ok=True)
             raise MotionGPTError(Code.INTERNAL_ERROR, "The clip that was kept cannot be read.", "Resume the batch.") from error
-        return messages.MadeClip(**{name: value if value.ndim else value.item() for name, value in fields.items()})
 
     def _clip(self, task: Task) -> Path:
-        return self.folder / f"{task.key}.npz"
+        return self.folder / f"{task.key}.clip"
 
 
 def _stores(root: Path, blend: str) -> list[Store]:

@@ -8,13 +8,14 @@ from bpy.props import BoolProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
 from ...backend.protocol.errors import MotionGPTError
-from .. import jobs
 from ..batch import bake
 from ..batch.run import batch
 from ..properties import Asked
 from ..properties_batch import BatchProperties
 from ..translation import say
+from .at_once import AtOnce
 from .failure import fail
+from .polling import poll_idle
 
 
 class MOTIONGPT_OT_bake_batch(BatchProperties, bpy.types.Operator):
@@ -30,10 +31,9 @@ class MOTIONGPT_OT_bake_batch(BatchProperties, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        busy = jobs.session.busy or batch.running
-        if busy:
-            cls.poll_message_set(say("A clip is being made. Wait for it or cancel it"))
-        return not busy
+        if batch.running:
+            cls.poll_message_set(say("A batch is being made. Wait for it or cancel it"))
+        return not batch.running and poll_idle(cls)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
@@ -53,15 +53,13 @@ class MOTIONGPT_OT_bake_batch(BatchProperties, bpy.types.Operator):
         return Asked(context.scene.motiongpt_batch, **said)
 
 
-class MOTIONGPT_OT_load_table(ImportHelper, bpy.types.Operator):
+class MOTIONGPT_OT_load_table(AtOnce, ImportHelper, bpy.types.Operator):
     bl_idname = "motiongpt.load_table"
     bl_label = "Load Table"
     bl_description = "Fill the list with the rows of a .csv or .jsonl file, in place of those that are there"
-    bl_options = {"REGISTER", "UNDO"}
 
     filename_ext = ".csv"
     filter_glob: StringProperty(default="*.csv;*.jsonl", options={"HIDDEN"})
-    wait: BoolProperty(name="Wait", description="Loading is always waited for", options={"HIDDEN", "SKIP_SAVE"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:

@@ -4,16 +4,17 @@
 from pathlib import Path
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, StringProperty
+from bpy.props import EnumProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper
 
 from ...backend.protocol.errors import MotionGPTError
 from .. import export, jobs
 from ..rigs.character import find_character
+from .at_once import AtOnce
 from .failure import fail
 
 
-class ExportProperties(ExportHelper):
+class ExportProperties(AtOnce, ExportHelper):
     """What all exports ask, mixed into their operators."""
 
     source: EnumProperty(
@@ -25,7 +26,6 @@ class ExportProperties(ExportHelper):
             ("LAST", "Last Clip", "The clip that was made last, as the model made it"),
         ],
     )
-    wait: BoolProperty(name="Wait", description="Exporting is always waited for", options={"HIDDEN", "SKIP_SAVE"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         path = Path(bpy.path.ensure_ext(self.filepath, self.filename_ext))

@@ -6,20 +6,19 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty
 
+from .at_once import AtOnce
+
 LISTS = {"SEGMENTS": ("segments", "active_segment"), "ROWS": ("rows", "active_row")}
 
 
-class ListOperator:
+class ListOperator(AtOnce):
     """What operators on a list have in common."""
-
-    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
 
     list_name: EnumProperty(
         name="List",
         description="The list that is changed",
         items=[("SEGMENTS", "Sequence", "The parts of the sequence"), ("ROWS", "Batch", "The rows of the batch")],
     )
-    wait: BoolProperty(name="Wait", description="Lists are changed at once", options={"HIDDEN", "SKIP_SAVE"})
 
     def find(self, context: bpy.types.Context) -> tuple[Any, str, Any, int]:
         """The settings, the name of the property that holds the active index, the list, and that index."""

@@ -9,8 +9,8 @@ from ..rigs import mapping
 from ..rigs.character import find_character
 from ..rigs.presets import own_maps, rig_maps
 from ..translation import say
+from .at_once import AtOnce
 from .failure import fail
-from .immediate import Immediate
 from .polling import poll_character
 
 _items: dict[str, list[tuple[str, str, str]]] = {}  # Blender keeps no strings of its own
@@ -26,7 +26,7 @@ def _own_maps(operator: bpy.types.Operator, context: bpy.types.Context) -> list[
     return _items["own"]
 
 
-class _OfCharacter(Immediate, bpy.types.Operator):
+class _OfCharacter(AtOnce, bpy.types.Operator):
     """Changes something about the selected character."""
 
     @classmethod
@@ -117,10 +117,11 @@ class MOTIONGPT_OT_load_mapping_preset(_OfCharacter):
         mapping.keep_map(armature, self.preset)
 
 
-class MOTIONGPT_OT_remove_mapping_preset(Immediate, bpy.types.Operator):
+class MOTIONGPT_OT_remove_mapping_preset(AtOnce, bpy.types.Operator):
     bl_idname = "motiongpt.remove_mapping_preset"
     bl_label = "Remove Preset"
     bl_description = "Delete one of your own presets"
+    bl_options = {"REGISTER"}
     bl_property = "preset"
 
     preset: EnumProperty(name="Preset", description="The preset", items=_own_maps)

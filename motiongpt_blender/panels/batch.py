@@ -6,7 +6,9 @@ from ..batch.run import REPORT, batch
 from ..operators.bake import MOTIONGPT_OT_bake_batch, MOTIONGPT_OT_load_table
 from ..operators.generate import MOTIONGPT_OT_cancel
 from ..translation import say
+from .clip import SubPanel, split
 from .lists import PromptList, draw_list
+from .text import draw_text
 
 _SHOWN_FAILURES = 4
 
@@ -15,22 +17,17 @@ class MOTIONGPT_UL_rows(PromptList, bpy.types.UIList):
     pass
 
 
-class MOTIONGPT_PT_batch(bpy.types.Panel):
+class MOTIONGPT_PT_batch(SubPanel, bpy.types.Panel):
     bl_label = "Batch"
-    bl_category = "MotionGPT"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_parent_id = "MOTIONGPT_PT_main"
     bl_options = {"DEFAULT_CLOSED"}
+    bl_order = 21
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.motiongpt_batch
         column = draw_list(layout, "MOTIONGPT_UL_rows", settings, "ROWS")
         column.separator()
         column.operator(MOTIONGPT_OT_load_table.bl_idname, text="", icon="FILE_FOLDER")
-        column = layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
+        column = split(layout)
         if settings.active_row < len(settings.rows):
             item = settings.rows[settings.active_row]
             column.prop(item, "seed")
@@ -41,10 +38,10 @@ class MOTIONGPT_PT_batch(bpy.types.Panel):
             column.separator()
         for name in ("layout", "travel_on", "rule", "assets", "previews", "skip_existing"):
             column.prop(settings, name)
-        _draw_run(layout)
+        _draw_run(layout, context)
 
 
-def _draw_run(layout: bpy.types.UILayout) -> None:
+def _draw_run(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     if batch.running:
         layout.progress(factor=batch.fraction, text=say(batch.words))
         layout.operator(MOTIONGPT_OT_cancel.bl_idname, text="Cancel and Keep What Is Made", icon="X")
@@ -56,7 +53,7 @@ def _draw_run(layout: bpy.types.UILayout) -> None:
     if batch.outcome is None:
         return
     box = layout.box()
-    box.label(text=say(batch.outcome.summary), translate=False, icon="ERROR" if batch.outcome.failed or batch.error else "CHECKMARK")
+    draw_text(box, context, batch.outcome.summary, "ERROR" if batch.outcome.failed or batch.error else "CHECKMARK")
     for name, why in list(batch.outcome.failed.items())[:_SHOWN_FAILURES]:
-        box.label(text=f"{name}: {say(why)}", translate=False)
-    box.label(text=say(f"All of it: text “{REPORT}” in the Text Editor"), translate=False)
+        draw_text(box, context, f"{name}: {say(why)}")
+    draw_text(box, context, f"All of it: text “{REPORT}” in the Text Editor")

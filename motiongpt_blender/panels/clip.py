@@ -21,7 +21,7 @@ class MOTIONGPT_PT_length(SubPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         settings = context.scene.motiongpt
-        column = _split(self.layout)
+        column = split(self.layout)
         column.prop(settings, "length")
         if settings.length != "POSES":
             column.prop(settings, "seconds" if settings.length == "SECONDS" else "frames")
@@ -44,7 +44,7 @@ class MOTIONGPT_PT_poses(SubPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.motiongpt
-        _split(layout).prop(settings, "pose_use")
+        split(layout).prop(settings, "pose_use")
         layout.label(text="Key Poses")
         row = layout.row()
         row.template_list("MOTIONGPT_UL_key_poses", "", settings, "key_poses", settings, "active_pose", rows=3)
@@ -61,7 +61,7 @@ class MOTIONGPT_PT_options(SubPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         settings = context.scene.motiongpt
-        column = _split(self.layout)
+        column = split(self.layout)
         for name in ("guidance", "candidates", "lock_feet", "loop", "in_place", "path"):
             column.prop(settings, name)
         if settings.path:
@@ -77,7 +77,8 @@ class MOTIONGPT_PT_options(SubPanel, bpy.types.Panel):
             column.prop(settings, name)
 
 
-def _split(layout: bpy.types.UILayout) -> bpy.types.UILayout:
+def split(layout: bpy.types.UILayout) -> bpy.types.UILayout:
+    """A column of properties with their names on the left."""
     column = layout.column()
     column.use_property_split = True
     column.use_property_decorate = False

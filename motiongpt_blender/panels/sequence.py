@@ -4,6 +4,7 @@ import bpy
 
 from ..operators.sequence import MOTIONGPT_OT_generate_sequence
 from ..translation import say
+from .clip import SubPanel
 from .lists import PromptList, draw_list
 
 
@@ -11,13 +12,10 @@ class MOTIONGPT_UL_segments(PromptList, bpy.types.UIList):
     prompt_in = "name"
 
 
-class MOTIONGPT_PT_sequence(bpy.types.Panel):
+class MOTIONGPT_PT_sequence(SubPanel, bpy.types.Panel):
     bl_label = "Sequence"
-    bl_category = "MotionGPT"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_parent_id = "MOTIONGPT_PT_main"
     bl_options = {"DEFAULT_CLOSED"}
+    bl_order = 20
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.motiongpt_batch

@@ -102,7 +102,7 @@ def test_folder_that_was_damaged_is_passed_over(tmp_path):
 def test_clip_that_was_damaged_is_made_again(tmp_path):
     store = Store.create(tmp_path, plan(task("walk")))
     store.save(store.plan.tasks[0], clip())
-    path = next(store.folder.glob("*.npz"))
+    path = next(store.folder.glob("*.clip"))
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(MotionGPTError, match="cannot be read"):
         store.load(store.plan.tasks[0])

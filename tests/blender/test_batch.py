@@ -74,12 +74,11 @@ def scripted(monkeypatch, tmp_path) -> ScriptedSession:
 
 @pytest.fixture(autouse=True)
 def no_batch():
-    settings = bpy.context.scene.motiongpt_batch
     yield
     settings = bpy.context.scene.motiongpt_batch
     settings.rows.clear()
     settings.segments.clear()
-    batch.outcome, batch.error, batch.unfinished = None, None, 0
+    batch._steps, batch.outcome, batch.error, batch.unfinished = None, None, None, 0
     bpy.data.batch_remove(list(bpy.data.texts))
 
 
@@ -397,7 +396,7 @@ def test_window_stays_free_while_a_batch_is_made(scripted, table):
 def test_only_one_thing_is_made_at_a_time(scripted, table):
     add_character("Anna")
     bake(filepath=table, wait=False)
-    with pytest.raises(RuntimeError, match="A clip is being made"):
+    with pytest.raises(RuntimeError, match="A batch is being made"):
         bake(filepath=table)
     batch.wait()
 

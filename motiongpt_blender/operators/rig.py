@@ -10,11 +10,11 @@ from .. import jobs
 from ..rigs.smpl import add_smpl_rig
 from ..translation import say
 from .failure import fail
-from .immediate import Immediate
+from .at_once import AtOnce
 from .polling import poll_idle
 
 
-class MOTIONGPT_OT_add_smpl_rig(Immediate, bpy.types.Operator):
+class MOTIONGPT_OT_add_smpl_rig(AtOnce, bpy.types.Operator):
     bl_idname = "motiongpt.add_smpl_rig"
     bl_label = "SMPL Character"
     bl_description = "Add an armature of the 22 SMPL joints in T-pose, with a mannequin that shows its pose"

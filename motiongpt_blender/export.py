@@ -68,9 +68,9 @@ def _action_range(armature: bpy.types.Object) -> tuple[int, int]:
 def _carried(rig: Rig, local: np.ndarray, root: np.ndarray, carry: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The motion of a rig that is itself moved by `carry (T, 4, 4)` in its own space."""
     turn = rotations.from_matrix(carry[:, :3, :3])
-    turn = rotations.multiply(rotations.multiply(rig.to_canonical, turn), rotations.inverse(rig.to_canonical))
+    stance = rig.stance
+    turn = rotations.multiply(rotations.multiply(stance.to_canonical, turn), rotations.inverse(stance.to_canonical))
     local = local.copy()
     local[:, 0] = rotations.multiply(turn, local[:, 0])
-    place = rotations.rotate(rotations.inverse(rig.to_canonical), root) * rig.scale + rig.floor
-    place = np.einsum("tij,tj->ti", carry[:, :3, :3], place) + carry[:, :3, 3]
-    return rotations.continuous(local), rotations.rotate(rig.to_canonical, place - rig.floor) / rig.scale
+    place = np.einsum("tij,tj->ti", carry[:, :3, :3], stance.place_back(root)) + carry[:, :3, 3]
+    return rotations.continuous(local), stance.place(place)

@@ -28,7 +28,7 @@ def floor_path(context: bpy.types.Context, armature: bpy.types.Object, curve: bp
     to_armature = np.array(armature.evaluated_get(depsgraph).matrix_world.inverted() @ curve.evaluated_get(depsgraph).matrix_world)
     rig = read_rig(armature)
     inside = points @ to_armature[:3, :3].T + to_armature[:3, 3]
-    return (rotations.rotate(rig.to_canonical, inside - rig.floor) / rig.scale)[:, [0, 2]]
+    return rig.stance.place(inside)[:, [0, 2]]
 
 
 def _points(curve: bpy.types.Object) -> np.ndarray:

@@ -2,7 +2,7 @@
 # pyright: reportInvalidTypeForm=false
 
 import bpy
-from bpy.props import FloatProperty, PointerProperty, StringProperty
+from bpy.props import EnumProperty, FloatProperty, PointerProperty, StringProperty
 
 from ..backend.motion.skeleton import SMPL
 
@@ -23,6 +23,23 @@ class MotionGPTCharacter(bpy.types.PropertyGroup):
         name="Confidence", description="How sure detection was of the kind of rig", subtype="FACTOR", min=0.0, max=1.0
     )
     bones: PointerProperty(type=MotionGPTBones)
+    root_motion: EnumProperty(
+        name="Way Goes Into",
+        description="What takes the character over the floor",
+        items=[
+            ("HIPS", "Hips", "The hips move by themselves"),
+            ("ROOT_BONE", "Root Bone", "The bone below the hips goes and turns; the hips sway above it"),
+            ("OBJECT", "Object", "The armature object goes and turns; the hips sway in it"),
+        ],
+    )
+    limbs: EnumProperty(
+        name="Limbs",
+        description="Which controls of arms and legs are keyed, on rigs with controls",
+        items=[
+            ("FK", "FK", "Every joint is turned by itself"),
+            ("IK", "IK", "Hands and feet are moved, elbows and knees follow"),
+        ],
+    )
 
 
 def add_to_object() -> None:

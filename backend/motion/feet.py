@@ -100,7 +100,7 @@ def _plausible(clip: Clip) -> np.ndarray:
     shortest = round(_MIN_CONTACT_SECONDS * clip.fps)
     for value in (False, True):  # first fill the gaps, then drop the touches
         for column in steady.T:
-            for begin, end in _runs(column if value else ~column):
+            for begin, end in runs(column if value else ~column):
                 inside = begin > 0 and end < len(column)
                 if end - begin < shortest and inside:
                     column[begin:end] = not value
@@ -123,7 +123,7 @@ def _stepping(clip: Clip, joints: np.ndarray, legs: Sequence[_Leg], fixed: np.nd
     return replace(clip, contacts=contacts), clearances
 
 
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+def runs(mask: np.ndarray) -> list[tuple[int, int]]:
     """Begin and end (exclusive) of every stretch of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int)))
     return [(int(b), int(e)) for b, e in edges.reshape(-1, 2)]

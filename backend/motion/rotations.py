@@ -7,16 +7,13 @@ IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
 
 def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Hamilton product `a * b` of `(..., 4)` and `(..., 4)`: first `b`, then `a`."""
-    aw, ax, ay, az = np.moveaxis(np.asarray(a), -1, 0)
-    bw, bx, by, bz = np.moveaxis(np.asarray(b), -1, 0)
-    return np.stack(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ],
-        axis=-1,
+    aw, ax, ay, az = _elements(a)
+    bw, bx, by, bz = _elements(b)
+    return _vector(
+        aw * bw - ax * bx - ay * by - az * bz,
+        aw * bx + ax * bw + ay * bz - az * by,
+        aw * by - ax * bz + ay * bw + az * bx,
+        aw * bz + ax * by - ay * bx + az * bw,
     )
 
 
@@ -34,15 +31,15 @@ def normalise(q: np.ndarray) -> np.ndarray:
 
 def rotate(q: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Rotate vectors `(..., 3)` by unit quaternions `(..., 4)`."""
-    q, v = np.broadcast_arrays(q, np.concatenate([np.zeros_like(v[..., :1]), v], axis=-1))
-    w, u, v = q[..., :1], q[..., 1:], v[..., 1:]
-    t = 2.0 * np.cross(u, v)
-    return v + w * t + np.cross(u, t)
+    w, x, y, z = _elements(q)
+    a, b, c = _elements(v)
+    tx, ty, tz = 2.0 * (y * c - z * b), 2.0 * (z * a - x * c), 2.0 * (x * b - y * a)
+    return _vector(a + w * tx + y * tz - z * ty, b + w * ty + z * tx - x * tz, c + w * tz + x * ty - y * tx)
 
 
 def to_matrix(q: np.ndarray) -> np.ndarray:
     """`(..., 4)` to rotation matrices `(..., 3, 3)`."""
-    w, x, y, z = np.moveaxis(np.asarray(q), -1, 0)
+    w, x, y, z = _elements(q)
     return np.stack(
         [
             np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], axis=-1),
@@ -138,3 +135,17 @@ def continuous(q: np.ndarray) -> np.ndarray:
     steps = np.sum(q[1:] * q[:-1], axis=-1, keepdims=True)
     signs = np.cumprod(np.where(steps < 0, -1.0, 1.0), axis=0)
     return np.concatenate([q[:1], q[1:] * signs], axis=0)
+
+
+def _elements(array: np.ndarray) -> list[np.ndarray]:
+    """The elements `(...)` of `(..., n)`, as views: several times as fast as np.moveaxis for short arrays."""
+    array = np.asarray(array)
+    return [array[..., i] for i in range(array.shape[-1])]
+
+
+def _vector(*elements: np.ndarray) -> np.ndarray:
+    """`(..., n)` of elements `(...)` of one shape, as np.stack does, but quicker."""
+    array = np.empty((*elements[0].shape, len(elements)), dtype=elements[0].dtype)
+    for i, element in enumerate(elements):
+        array[..., i] = element
+    return array

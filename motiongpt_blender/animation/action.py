@@ -1,6 +1,6 @@
 """Actions written whole: a slot, a channelbag, and for each F-curve all keys at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import bpy
@@ -15,11 +15,15 @@ _NAME_LENGTH = 40
 
 @dataclass(frozen=True)
 class Channel:
-    """A property of a bone, named `property`, and its `values (T, n)`, one for each frame."""
+    """A property of a bone (of the object itself if `bone` is empty) and its `values (T, n)`, one for each frame or `(1, n)` for all.
+
+    The elements `held` keep the value that they have and get no keys.
+    """
 
     bone: str
     property: str
     values: np.ndarray
+    held: tuple[int, ...] = ()
 
 
 Track = tuple[Channel, KeyedValues]
@@ -49,7 +53,8 @@ def new_action(obj: bpy.types.Object, name: str, start: int, tracks: Iterable[Tr
     for channel, keys in tracks:
         path = data_path(channel)
         for index in range(keys.values.shape[1]):
-            write_keys(bag.fcurves.new(path, index=index, group_name=channel.bone), new_keys(keys, index, start))
+            if index not in channel.held:
+                write_keys(bag.fcurves.new(path, index=index, group_name=group_name(channel)), new_keys(keys, index, start))
     return action
 
 
@@ -63,4 +68,35 @@ def assign(obj: bpy.types.Object, action: bpy.types.Action) -> None:
 
 
 def data_path(channel: Channel) -> str:
-    return f'pose.bones["{bpy.utils.escape_identifier(channel.bone)}"].{channel.property}'
+    if not channel.bone:
+        return channel.property
+    dot = "" if channel.property.startswith("[") else "."
+    return f'pose.bones["{bpy.utils.escape_identifier(channel.bone)}"]{dot}{channel.property}'
+
+
+def group_name(channel: Channel) -> str:
+    """The curve group of a channel, named as Blender names it."""
+    return channel.bone or "Object Transforms"
+
+
+def read_value(obj: bpy.types.Object, bone: str, name: str) -> tuple[float, ...]:
+    """The value of a property as channels name it: of a bone or of the object itself, its own or a custom one."""
+    owner = obj.pose.bones[bone] if bone else obj
+    value = owner[_custom(name)] if name.startswith("[") else getattr(owner, name)
+    return (float(value),) if isinstance(value, int | float) else tuple(value)
+
+
+def set_value(obj: bpy.types.Object, bone: str, name: str, value: Sequence[float]) -> None:
+    """Set a property as channels name it."""
+    owner = obj.pose.bones[bone] if bone else obj
+    if name.startswith("["):
+        key = _custom(name)
+        owner[key] = type(owner[key])(value[0])
+    elif isinstance(getattr(owner, name), int | float):
+        setattr(owner, name, value[0])
+    else:
+        setattr(owner, name, value)
+
+
+def _custom(name: str) -> str:
+    return bpy.utils.unescape_identifier(name.removeprefix('["').removesuffix('"]'))

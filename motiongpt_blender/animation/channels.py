@@ -3,19 +3,32 @@
 from collections.abc import Callable
 
 import numpy as np
-from mathutils import Quaternion
+from mathutils import Euler, Quaternion
 
 from ...backend.motion import rotations
+
+
+def rotation_property(mode: str) -> tuple[str, int]:
+    """The property in which a bone or an object with rotation mode `mode` keeps its rotation, and how many elements it has."""
+    return {"QUATERNION": ("rotation_quaternion", 4), "AXIS_ANGLE": ("rotation_axis_angle", 4)}.get(mode, ("rotation_euler", 3))
 
 
 def rotation_channel(mode: str, q: np.ndarray) -> tuple[str, np.ndarray]:
     """The property and its values `(T, 3 or 4)` for rotations `q (T, 4)` of a bone with rotation mode `mode`, free of jumps."""
     q = rotations.continuous(q)
+    name, _ = rotation_property(mode)
     if mode == "QUATERNION":
-        return "rotation_quaternion", q
+        return name, q
+    return name, _to_axis_angle(q) if mode == "AXIS_ANGLE" else to_euler(mode, q)
+
+
+def rotations_of(mode: str, values: np.ndarray) -> np.ndarray:
+    """The rotations `(T, 4)` that values `(T, 3 or 4)` of the property are."""
+    if mode == "QUATERNION":
+        return rotations.normalise(values)
     if mode == "AXIS_ANGLE":
-        return "rotation_axis_angle", _to_axis_angle(q)
-    return "rotation_euler", _to_euler(mode, q)
+        return rotations.about(rotations.normalise(values[:, 1:]), values[:, 0])
+    return np.array([Euler(angles, mode).to_quaternion() for angles in values])
 
 
 def _to_axis_angle(q: np.ndarray) -> np.ndarray:
@@ -30,7 +43,7 @@ def _to_axis_angle(q: np.ndarray) -> np.ndarray:
     return np.concatenate([np.unwrap(angles)[:, None], axes], axis=-1)
 
 
-def _to_euler(order: str, q: np.ndarray) -> np.ndarray:
+def to_euler(order: str, q: np.ndarray) -> np.ndarray:
     """Angles `(T, 3)`, each frame's of the equal ones those nearest to the frame before."""
     angles = [Quaternion(q[0]).to_euler(order)]
     for rotation in q[1:]:

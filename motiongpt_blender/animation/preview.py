@@ -17,6 +17,7 @@ from ...backend.motion.skeleton import SMPL
 from ...backend.protocol import messages
 from ..handle import Handle
 from ..orders import Order, place
+from .action import read_value, set_value
 from .clip import clip_to_channels
 
 KEY = "motiongpt_before_preview"
@@ -61,26 +62,26 @@ class Preview:
         frame = int((time.monotonic() - self._began) * self._clip.fps) % len(self._clip)
         values = _values(armature, _frame(self._clip, frame), self._order.delivery.bones)
         if not self._shown:
-            self._before = {where: _value(armature, *where) for where in values}
+            self._before = {where: read_value(armature, *where) for where in values}
             armature[KEY] = json.dumps([[*where, value] for where, value in self._before.items()])
         for where, value in values.items():
-            _set(armature, *where, value)
-        self._shown = {where: _value(armature, *where) for where in values}
+            set_value(armature, *where, value)
+        self._shown = {where: read_value(armature, *where) for where in values}
 
     def end(self) -> None:
         """Show no more of this clip. The character stands as before, but for what has been changed by others meanwhile."""
         armature = self._character.find() if self._character and self._shown else None
         if armature:
             for where, value in self._shown.items():
-                if _value(armature, *where) == value:
-                    _set(armature, *where, self._before[where])
+                if read_value(armature, *where) == value:
+                    set_value(armature, *where, self._before[where])
             armature.pop(KEY, None)
         self._character = self._order = self._sent = self._clip = None
         self._before, self._shown = {}, {}
 
     def _is_moved(self, armature: bpy.types.Object) -> bool:
         """Whether somebody else has moved what this moves."""
-        return any(_value(armature, *where) != value for where, value in self._shown.items())
+        return any(read_value(armature, *where) != value for where, value in self._shown.items())
 
     def _take(self, told: messages.Preview) -> None:
         assert self._order
@@ -99,8 +100,8 @@ def heal() -> None:
     for obj in bpy.data.objects:
         if KEY in obj:
             for bone, name, value in json.loads(obj[KEY]):
-                if bone in obj.pose.bones:
-                    _set(obj, bone, name, value)
+                if not bone or bone in obj.pose.bones:
+                    set_value(obj, bone, name, value)
             del obj[KEY]
 
 
@@ -118,11 +119,3 @@ def _frame(clip: Clip, frame: int) -> Clip:
 def _values(armature: bpy.types.Object, clip: Clip, bones: tuple[str, ...]) -> dict[tuple[str, str], list[float]]:
     channels = clip_to_channels(armature, bpy.context.evaluated_depsgraph_get(), clip)
     return {(c.bone, c.property): c.values[0].tolist() for c in channels if not bones or c.bone in bones}
-
-
-def _value(armature: bpy.types.Object, bone: str, name: str) -> tuple[float, ...]:
-    return tuple(getattr(armature.pose.bones[bone], name))
-
-
-def _set(armature: bpy.types.Object, bone: str, name: str, value: object) -> None:
-    setattr(armature.pose.bones[bone], name, value)

@@ -11,7 +11,7 @@ from ...backend.motion.clip import Clip
 from ...backend.protocol.errors import Code, MotionGPTError
 from ..orders import Order
 from ..rigs.rig import read_rig
-from .action import Channel, Track, action_name, assign, data_path, new_action
+from .action import Channel, Track, action_name, assign, data_path, group_name, new_action, read_value
 from .channels import distance_of, form_changes, nearest_form
 from .clip import clip_to_channels
 from .curves import new_keys, put_keys
@@ -107,9 +107,11 @@ def _change(armature: bpy.types.Object, action: bpy.types.Action, order: Order, 
     for channel, keys in tracks:
         path = data_path(channel)
         for index in range(keys.values.shape[1]):
+            if index in channel.held:
+                continue
             curve = bag.fcurves.find(path, index=index)
             if curve is None:
-                curve = bag.fcurves.new(path, index=index, group_name=channel.bone)
+                curve = bag.fcurves.new(path, index=index, group_name=group_name(channel))
                 for frame in () if kept else held:  # what had no keys stays as it is before and after the clip
                     curve.keyframe_points.insert(frame, _still(armature, channel)[index]).interpolation = "CONSTANT"
             put_keys(curve, new_keys(keys, index, order.start), order.start, order.end, kept)
@@ -137,4 +139,4 @@ def _joined(armature: bpy.types.Object, bag: bpy.types.ActionChannelbag, channel
 
 
 def _still(armature: bpy.types.Object, channel: Channel) -> np.ndarray:
-    return np.array(getattr(armature.pose.bones[channel.bone], channel.property))
+    return np.array(read_value(armature, channel.bone, channel.property))

@@ -1,15 +1,47 @@
-"""Rigs whose bones are moved by others, the controls: which these are is data, in the rig's map."""
+"""Rigs whose bones are moved by others, the controls. Which these are is data, in the rig's map under "controls"."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
+
+Limbs = Literal["FK", "IK"]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """An IK control: the bone `bone` that stands where a joint is, and the bone `pole` at which the limb's middle joint points."""
+
+    bone: str
+    pole: str | None
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A custom property of a bone, and the value it must have for the limbs to obey their FK or their IK controls."""
+
+    bone: str
+    property: str
+    value: Mapping[Limbs, Any]
 
 
 @dataclass(frozen=True)
 class Controls:
-    """The control that turns each joint: `fk` from joint to bone name."""
+    """`fk` from joint to the control that turns it, `body` the control that moves and turns all, `root` the one below all.
 
-    fk: dict[str, str]
+    `ik` from the joints at the limbs' ends to their goals. `switches` are set, and keyed, with a clip.
+    """
+
+    root: str
+    body: str
+    fk: Mapping[str, str]
+    ik: Mapping[str, Goal]
+    switches: tuple[Switch, ...]
 
 
-def read_controls(description: dict) -> Controls:
-    """The controls that a map describes under "controls"."""
-    return Controls(dict(description["fk"]))
+def read_controls(description: Mapping[str, Any]) -> Controls:
+    """The controls that a map describes. A switch has a "value" where it is the same for both kinds of limbs, else one for each."""
+    switches = (
+        Switch(s["bone"], s["property"], {kind: s.get(kind, s.get("value")) for kind in ("FK", "IK")}) for s in description["switches"]
+    )
+    ik = {joint: Goal(goal["bone"], goal.get("pole")) for joint, goal in description["ik"].items()}
+    return Controls(description["root"], description["body"], dict(description["fk"]), ik, tuple(switches))

@@ -1,8 +1,8 @@
-"""Poses and clips between a rig and the canonical skeleton, through the rig's rest pose.
+"""Poses of a rig in the canonical skeleton's words.
 
-A joint's rotation is how far its bone has turned away from rest, seen in the armature's space: bone rolls, bone axes and the
-object's own place, turn and scale drop out. The rig's frame (up, left, size, floor) comes from its rest pose too, so rigs
-in centimetres or with Y up read the same.
+A joint's rotation is how far its bone has turned away from the T-pose, seen in the armature's space: bone rolls, bone axes and the
+object's own place, turn and scale drop out. The rig's frame (up, left, size, floor) comes from its rest pose too, so rigs in
+centimetres or with Y up read the same. Joints that a rig lacks turn as those around them.
 """
 
 from dataclasses import dataclass
@@ -13,113 +13,101 @@ import numpy as np
 from ...backend.motion import rotations
 from ...backend.motion.skeleton import SMPL
 from ...backend.protocol.errors import Code, MotionGPTError
+from .controls import Controls
 from .mapping import find_mapping
+from .stance import Stance, find_stance
+
+SPINE = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")
 
 
 @dataclass(frozen=True)
 class Rig:
-    """What the rest pose of an armature says once and for all.
+    """What mapping and rest pose of an armature say once and for all.
 
-    `bones` are the names of the 22 joints' bones, `parents` for each the index of the nearest of them above it (-1: none),
-    `rest (22, 4)` their rotations in armature space. `to_canonical (4,)` turns armature space into the canonical frame,
-    `scale` is armature units per metre there, `floor (3,)` the point of the floor above or below the armature's origin.
+    `bones` are the names of the bones that are read, `joints` for each the index of its joint, in the skeleton's order, `rest (n, 4)`
+    their rotations in the canonical frame at rest and `heads (n, 3)` their places there.
     """
 
     bones: tuple[str, ...]
-    parents: tuple[int, ...]
+    joints: tuple[int, ...]
+    controls: Controls | None
+    stance: Stance
     rest: np.ndarray
-    to_canonical: np.ndarray
-    scale: float
-    floor: np.ndarray
+    heads: np.ndarray
 
+    @property
+    def scale(self) -> float:
+        """Armature units per metre."""
+        return self.stance.scale
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What the other bones of the rig do in a pose, which a clip has to reckon with and leaves as it is.
-
-    `turns (22, 4)` is how much further each bone's parent has turned than the nearest of our bones above it: identity
-    unless other bones lie between. `pelvis_space (4, 4)` is the space in which the pelvis bone's location counts.
-    """
-
-    turns: np.ndarray
-    pelvis_space: np.ndarray
+    def bone(self, joint: str) -> str | None:
+        """The bone of a joint, if the rig has one."""
+        index = SMPL.index(joint)
+        return self.bones[self.joints.index(index)] if index in self.joints else None
 
 
 def read_rig(armature: bpy.types.Object) -> Rig:
     """The rig of an armature object; MotionGPTError if it lacks bones or does not stand upright at rest."""
-    bones = armature.data.bones
     mapping = find_mapping(armature)
-    names = tuple(mapping.bones[joint] for joint in SMPL.joints)
-    parents = tuple(next((names.index(b.name) for b in bones[name].parent_recursive if b.name in names), -1) for name in names)
-    rest = np.array([bones[name].matrix_local for name in names])
-    at = dict(zip(SMPL.joints, rest[:, :3, 3], strict=True))
-    up = _nearest_axis(at["head"] - (at["left_hip"] + at["right_hip"]) / 2)
-    left = _nearest_axis((at["left_hip"] - at["right_hip"]) * (up == 0))
-    lowest = (rest[:, :3, 3] @ up).min()
-    scale = (at["pelvis"] @ up - lowest) / SMPL.rest_height
-    if not left.any() or scale <= 0:
+    names = _chest_on_top(mapping.bones)
+    joints = tuple(joint for joint, name in enumerate(SMPL.joints) if name in names)
+    bones = tuple(names[SMPL.joints[joint]] for joint in joints)
+    at = {SMPL.joints[joint]: np.array(armature.data.bones[bone].head_local) for joint, bone in zip(joints, bones, strict=True)}
+    feet = [armature.pose.bones[bone].head for bone, joint in zip(bones, joints, strict=True) if SMPL.joints[joint].endswith("foot")]
+    stance = find_stance(at, np.array(feet))
+    if stance is None:
         raise MotionGPTError(
-            Code.INVALID_PARAMS, f"The rest pose of {armature.name} is not a person standing.", "Edit its bones so that it stands upright."
+            Code.INVALID_PARAMS,
+            f"The rest pose of {armature.name} is not a person standing.",
+            "Check its bones in the map, or edit them so that it stands upright.",
         )
-    to_canonical = rotations.from_matrix(np.stack([left, up, np.cross(left, up)]))
-    return Rig(names, parents, rotations.from_matrix(rest[:, :3, :3]), to_canonical, float(scale), lowest * up)
+    return Rig(bones, joints, mapping.controls, stance, *read_rest(stance, [armature.data.bones[bone] for bone in bones]))
 
 
 def read_pose(rig: Rig, armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[np.ndarray, np.ndarray]:
     """The evaluated pose: canonical parent-relative rotations `(22, 4)` and root translation `(3,)` in metres."""
     posed = armature.evaluated_get(depsgraph).pose.bones
-    matrices = np.array([posed[name].matrix for name in rig.bones])
-    turns = _turns(matrices, rig.rest)
-    canonical = rotations.multiply(rotations.multiply(rig.to_canonical, turns), rotations.inverse(rig.to_canonical))
-    root = rotations.rotate(rig.to_canonical, matrices[0, :3, 3] - rig.floor) / rig.scale
-    return SMPL.to_local(canonical), root
+    turned, heads = read_bones(rig.stance, [posed[bone] for bone in rig.bones])
+    return SMPL.to_local(turns_of_joints(rig, turned)), heads[0]
 
 
-def read_surroundings(rig: Rig, armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Surroundings:
-    """What the bones above and between the rig's own do in the evaluated pose."""
-    bones = armature.data.bones
-    posed = armature.evaluated_get(depsgraph).pose.bones
-    turns = np.tile(rotations.IDENTITY, (len(rig.bones), 1))
-    for joint, name in enumerate(rig.bones):
-        parent, ancestor = bones[name].parent, rig.parents[joint]
-        if parent is None or parent.name == (rig.bones[ancestor] if ancestor >= 0 else None):
+def read_bones(stance: Stance, bones: list[bpy.types.PoseBone]) -> tuple[np.ndarray, np.ndarray]:
+    """The rotations `(n, 4)`, any scale left out, and the heads `(n, 3)` of posed bones, in the canonical frame."""
+    matrices = np.array([bone.matrix for bone in bones])
+    axes = matrices[:, :3, :3]
+    turned = rotations.from_matrix(axes / np.linalg.norm(axes, axis=-2, keepdims=True))
+    return rotations.multiply(stance.to_canonical, turned), stance.place(matrices[:, :3, 3])
+
+
+def read_rest(stance: Stance, bones: list[bpy.types.Bone]) -> tuple[np.ndarray, np.ndarray]:
+    """The rotations `(n, 4)` and the heads `(n, 3)` of bones at rest, in the canonical frame."""
+    matrices = np.array([bone.matrix_local for bone in bones])
+    return rotations.multiply(stance.to_canonical, rotations.from_matrix(matrices[:, :3, :3])), stance.place(matrices[:, :3, 3])
+
+
+def turns_of_joints(rig: Rig, turned: np.ndarray) -> np.ndarray:
+    """How far the joints have turned from the T-pose `(22, 4)` where the bones that are read have the rotations `turned (n, 4)`.
+
+    A joint without a bone lies evenly between those above and below it in the spine, and elsewhere follows its parent.
+    """
+    joints = list(rig.joints)
+    t_pose = rotations.multiply(rig.stance.turns[joints], rig.rest)
+    turns = np.empty((len(SMPL), 4))
+    turns[joints] = rotations.multiply(turned, rotations.inverse(t_pose))
+    for joint, parent in enumerate(SMPL.parents):
+        if joint in rig.joints:
             continue
-        turn = _turns(np.array(posed[parent.name].matrix), _rotation(parent))
-        above = rotations.IDENTITY
-        if ancestor >= 0:
-            above = _turns(np.array(posed[rig.bones[ancestor]].matrix), rig.rest[ancestor])
-        turns[joint] = rotations.multiply(rotations.inverse(above), turn)
-    pelvis = bones[rig.bones[0]]
-    pelvis_space = np.array(pelvis.matrix_local)
-    if pelvis.parent:
-        pelvis_space = np.array(posed[pelvis.parent.name].matrix @ pelvis.parent.matrix_local.inverted()) @ pelvis_space
-    return Surroundings(turns, pelvis_space)
+        turns[joint] = turns[parent]
+        if SMPL.joints[joint] in SPINE:
+            chain = [SMPL.index(name) for name in SPINE]
+            above = next(j for j in chain[chain.index(joint) :] if j in rig.joints)
+            turns[joint] = rotations.slerp(turns[parent], turns[above], np.array(1 / (chain.index(above) - chain.index(parent))))
+    return turns
 
 
-def clip_to_bones(rig: Rig, surroundings: Surroundings, local: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each bone's own rotation `(T, 22, 4)` and the pelvis bone's location `(T, 3)` for canonical `local (T, 22, 4)`, `root (T, 3)`."""
-    to_rig = rotations.inverse(rig.to_canonical)
-    turns = rotations.multiply(rotations.multiply(to_rig, SMPL.to_global(local)), rig.to_canonical)
-    rooted = np.concatenate([turns, np.broadcast_to(rotations.IDENTITY, (len(turns), 1, 4))], axis=1)
-    above = rotations.multiply(rooted[:, list(rig.parents)], surroundings.turns)  # parent -1 is the identity at the end
-    bent = rotations.multiply(rotations.inverse(above), turns)
-    own = rotations.multiply(rotations.inverse(rig.rest), rotations.multiply(bent, rig.rest))
-    place = rotations.rotate(to_rig, root) * rig.scale + rig.floor
-    inward = np.linalg.inv(surroundings.pelvis_space)
-    return own, place @ inward[:3, :3].T + inward[:3, 3]
-
-
-def _turns(matrices: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Rotations `(..., 4)` from `rest (..., 4)` to posed `matrices (..., 4, 4)`, any scale of the pose left out."""
-    axes = matrices[..., :3, :3]
-    posed = rotations.from_matrix(axes / np.linalg.norm(axes, axis=-2, keepdims=True))
-    return rotations.multiply(posed, rotations.inverse(rest))
-
-
-def _rotation(bone: bpy.types.Bone) -> np.ndarray:
-    return rotations.from_matrix(np.array(bone.matrix_local)[:3, :3])
-
-
-def _nearest_axis(direction: np.ndarray) -> np.ndarray:
-    axis = np.argmax(np.abs(direction))
-    return np.eye(3)[axis] * np.sign(direction[axis])
+def _chest_on_top(bones: dict[str, str]) -> dict[str, str]:
+    """The bones of the joints, with the topmost of the spine as that of the chest: shoulders and neck hang on it."""
+    spine = [joint for joint in ("spine1", "spine2", "spine3") if joint in bones]
+    if not spine or spine[-1] == "spine3":
+        return bones
+    return {("spine3" if joint == spine[-1] else joint): bone for joint, bone in bones.items()}

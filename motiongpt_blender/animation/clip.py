@@ -48,11 +48,18 @@ def write_clip(
 def _set_switches(controls: Controls, limbs: Limbs, armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> list[Channel]:
     channels = []
     for switch in controls.switches:
-        bone = armature.pose.bones.get(switch.bone)
-        if bone is not None and switch.property in bone:
-            bone[switch.property] = switch.value[limbs]
-            path = f'["{bpy.utils.escape_identifier(switch.property)}"]'
-            channels.append(Channel(switch.bone, path, np.array([[float(switch.value[limbs])]])))
+        bone, value = armature.pose.bones.get(switch.bone), switch.value[limbs]
+        if bone is None:
+            continue
+        path = switch.property
+        if path in bone:
+            bone[path] = value
+            path = f'["{bpy.utils.escape_identifier(path)}"]'
+        elif hasattr(bone, path):
+            setattr(bone, path, value)
+        else:
+            continue
+        channels.append(Channel(switch.bone, path, np.array([[float(value)]])))
     armature.update_tag()
     depsgraph.update()
     return channels

@@ -17,7 +17,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Switch:
-    """A custom property of a bone, and the value it must have for the limbs to obey their FK or their IK controls."""
+    """A property of a bone, its own or a custom one, and the value that it needs for the limbs to obey their FK or IK controls."""
 
     bone: str
     property: str

@@ -3,7 +3,6 @@
 import bpy
 import numpy as np
 
-from ..backend.motion import rotations
 from ..backend.protocol.errors import Code, MotionGPTError
 from .rigs.rig import read_rig
 

@@ -1,6 +1,7 @@
 """A clip as keyframes on a character's bones, or on its controls."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import bpy
 import numpy as np
@@ -12,7 +13,7 @@ from ..rigs.body import Body, find_root_bone, location_space, read_body, space_o
 from ..rigs.controls import Controls, Limbs
 from ..rigs.retarget import Ground, Motion, find_ground, point_at, retarget
 from ..rigs.rig import Rig, read_bones, read_rig
-from .action import Channel, action_name, assign, new_action
+from .action import Channel, action_name, assign, new_action, read_value, set_value
 from .channels import rotation_channel, rotation_property, rotations_of
 from .keys import every_frame
 from .locks import Lock, bones_in_ik, hold, location_lock, rotation_lock
@@ -22,16 +23,17 @@ def clip_to_channels(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph,
     """What a clip of canonical motion is on the armature's bones, a value a frame; MotionGPTError if it cannot be put there.
 
     At the frames `fixed` of the clip, from 0, are poses that were read from this armature: they come out as they were. Switches
-    between kinds of controls are set at once, on the rig too.
+    between kinds of controls come with it.
     """
     rig, settings = read_rig(armature), armature.motiongpt
-    switches = _set_switches(rig.controls, settings.limbs, armature, depsgraph) if rig.controls else []
-    body = read_body(rig, armature, depsgraph, settings.limbs)
-    motion, way = retarget(body, clip, fixed), []
-    if take := {"ROOT_BONE": _take_root_bone, "OBJECT": _take_object}.get(settings.root_motion):
-        ground, way = take(rig, armature, depsgraph, clip, fixed[0] if fixed else 0)
-        motion = ground.taken_off(motion, by_bone=settings.root_motion == "ROOT_BONE")
-    return [*switches, *way, *_body_channels(rig, body, armature, depsgraph, motion)]
+    switches = _switches(rig.controls, settings.limbs, armature) if rig.controls else []
+    with _switched(armature, depsgraph, switches):
+        body = read_body(rig, armature, depsgraph, settings.limbs)
+        motion, way = retarget(body, clip, fixed), []
+        if take := {"ROOT_BONE": _take_root_bone, "OBJECT": _take_object}.get(settings.root_motion):
+            ground, way = take(rig, armature, depsgraph, clip, fixed[0] if fixed else 0)
+            motion = ground.taken_off(motion, by_bone=settings.root_motion == "ROOT_BONE")
+        return [*switches, *way, *_body_channels(rig, body, armature, depsgraph, motion)]
 
 
 def write_clip(
@@ -45,24 +47,34 @@ def write_clip(
     return action
 
 
-def _set_switches(controls: Controls, limbs: Limbs, armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> list[Channel]:
+def _switches(controls: Controls, limbs: Limbs, armature: bpy.types.Object) -> list[Channel]:
     channels = []
     for switch in controls.switches:
-        bone, value = armature.pose.bones.get(switch.bone), switch.value[limbs]
-        if bone is None:
+        bone = armature.pose.bones.get(switch.bone)
+        if bone is None or not (switch.property in bone or hasattr(bone, switch.property)):
             continue
-        path = switch.property
-        if path in bone:
-            bone[path] = value
-            path = f'["{bpy.utils.escape_identifier(path)}"]'
-        elif hasattr(bone, path):
-            setattr(bone, path, value)
-        else:
-            continue
-        channels.append(Channel(switch.bone, path, np.array([[float(value)]])))
+        name = f'["{bpy.utils.escape_identifier(switch.property)}"]' if switch.property in bone else switch.property
+        channels.append(Channel(switch.bone, name, np.array([[float(switch.value[limbs])]])))
+    return channels
+
+
+@contextlib.contextmanager
+def _switched(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, switches: Sequence[Channel]) -> Iterator[None]:
+    """The rig is evaluated with its switches as they will be."""
+    if not switches:
+        yield
+        return
+    before = [read_value(armature, switch.bone, switch.property) for switch in switches]
+    for switch in switches:
+        set_value(armature, switch.bone, switch.property, switch.values[0].tolist())
     armature.update_tag()
     depsgraph.update()
-    return channels
+    try:
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            set_value(armature, switch.bone, switch.property, value)
+        armature.update_tag()
 
 
 def _body_channels(rig: Rig, body: Body, armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, motion: Motion) -> list[Channel]:

@@ -49,7 +49,9 @@ def test_rigify_is_known_before_and_after_it_is_generated(metarig):
     bpy.ops.pose.rigify_generate()
     found = mapping.find_mapping(bpy.context.object)
     assert found.kind == "Rigify"
-    assert found.bones == {joint: f"ORG-{bone}" for joint, bone in mapping.find_mapping(metarig).bones.items()}
+    original = {joint: f"ORG-{bone}" for joint, bone in mapping.find_mapping(metarig).bones.items()}
+    assert found.bones == original | {"spine1": "spine_fk.001", "spine2": "spine_fk.002", "neck": "neck"}  # their originals blend others
+    assert found.controls.fk["left_shoulder"] == "upper_arm_fk.L"
 
 
 def test_metarig_with_other_names_is_known_by_its_structure(metarig):

@@ -35,7 +35,7 @@ class State:
             return "The backend is not installed"
         if self.stale:
             return "The backend is of an older version"
-        return f"{self.title}, {self.size / 1e9:.1f} GB"
+        return f"{self.title}, {self.size / 1e9:.1f} GB on disk"
 
     @property
     def button(self) -> str:

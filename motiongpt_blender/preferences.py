@@ -25,6 +25,12 @@ def user_folder(name: str) -> Path:
         return Path(bpy.utils.user_resource("DATAFILES")) / "motiongpt" / name
 
 
+def _look_again(self: bpy.types.AddonPreferences, context: bpy.types.Context) -> None:
+    from . import installation  # it is made of the preferences
+
+    installation.refresh()
+
+
 class MotionGPTFolder(bpy.types.PropertyGroup):
     path: StringProperty(name="Folder", description="A bundle, or a folder of bundles", subtype="DIR_PATH")
 
@@ -36,6 +42,7 @@ class MotionGPTPreferences(bpy.types.AddonPreferences):
         name="Backend",
         description="Folder of a Python environment of your own that runs the language model. Empty: the one that is set up here",
         subtype="DIR_PATH",
+        update=_look_again,
     )
     wheels_folder: StringProperty(
         name="Folder of Wheels",

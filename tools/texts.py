@@ -59,7 +59,7 @@ def _texts(tree: ast.AST) -> Iterator[str]:
         said = _GAP.sub("", text)
         if not re.search(r"[A-Za-z]{2}", said) or re.search(r"[\\<|=]|://|^\S*_\S*$", said):
             continue
-        is_label = re.match(r"[A-Z0-9{]", text) and id(node) in labels
+        is_label = re.match(r"[A-Z0-9{]", text) and re.search(r"[a-z]", said) and id(node) in labels
         is_sentence = re.match(r"[A-Z{]", text) and " " in text.strip() and re.search(r"[a-z]{2}", said)
         is_clause = re.match(r"[a-z]+ [^ ]+ [^ ]+", text)
         if is_label or is_sentence or is_clause:

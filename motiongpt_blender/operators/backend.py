@@ -39,8 +39,7 @@ class MOTIONGPT_OT_backend_setup(bpy.types.Operator):
             if self.wait:
                 installation.job.wait()
         except MotionGPTError as error:
-            installation.job.error = error
-            return fail(self, error)
+            return fail(self, error, installation.job)
         return {"FINISHED"}
 
 
@@ -89,7 +88,7 @@ class MOTIONGPT_OT_backend_remove(bpy.types.Operator):
             if self.wait:
                 installation.job.wait()
         except MotionGPTError as error:
-            return fail(self, error)
+            return fail(self, error, installation.job)
         return {"FINISHED"}
 
 

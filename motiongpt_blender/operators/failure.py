@@ -4,11 +4,13 @@ import bpy
 
 from ...backend.protocol.errors import MotionGPTError
 from .. import jobs
+from ..session import Session
+from ..setup import Job
 from ..translation import say_error
 
 
-def fail(operator: bpy.types.Operator, error: MotionGPTError) -> set[str]:
-    """Report `error`, keep it in the panel, and give what `execute` returns then."""
-    jobs.session.error = error
+def fail(operator: bpy.types.Operator, error: MotionGPTError, job: Session | Job = jobs.session) -> set[str]:
+    """Report `error`, keep it in the panel as that of `job`, and give what `execute` returns then."""
+    job.error = error
     operator.report({"ERROR"}, say_error(error))
     return {"CANCELLED"}

@@ -9,8 +9,8 @@ from ...backend.protocol.errors import MotionGPTError
 from .. import jobs
 from ..rigs.smpl import add_smpl_rig
 from ..translation import say
-from .failure import fail
 from .at_once import AtOnce
+from .failure import fail
 from .polling import poll_idle
 
 

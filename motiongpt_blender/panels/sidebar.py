@@ -3,11 +3,12 @@
 import bpy
 
 from ...backend.protocol.errors import Code, MotionGPTError
-from .. import jobs
+from .. import installation, jobs
 from ..operators.generate import MOTIONGPT_OT_cancel, MOTIONGPT_OT_generate, MOTIONGPT_OT_inbetween
 from ..operators.rig import MOTIONGPT_OT_add_smpl_rig
 from ..rigs.character import find_character
 from ..translation import say
+from .backend import draw_installation
 from .character import mapping_to_show
 from .prompts import draw_prompt
 from .text import draw_error, draw_text
@@ -21,6 +22,8 @@ class MOTIONGPT_PT_main(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.motiongpt
+        if installation.job.busy or not installation.state.usable:
+            draw_installation(layout, context)
         _draw_character(layout, context)
         draw_prompt(layout, settings)
         row = layout.row(align=True)
@@ -35,7 +38,7 @@ def _draw_character(layout: bpy.types.UILayout, context: bpy.types.Context) -> N
         armature = find_character(context)
         if isinstance(mapping := mapping_to_show(armature), MotionGPTError):
             raise mapping
-        layout.label(text=armature.name, icon="ARMATURE_DATA")
+        layout.label(text=armature.name, icon="ARMATURE_DATA", translate=False)
     except MotionGPTError as error:
         draw_text(layout, context, error.message, "INFO")
         layout.operator(MOTIONGPT_OT_add_smpl_rig.bl_idname, text="Add SMPL Character", icon="ADD")

@@ -7,17 +7,17 @@ import bpy
 from ...backend.protocol.errors import Code, MotionGPTError
 from ..translation import say
 
-_PIXELS_PER_CHARACTER = 7
-_REMEDIES = {  # what went wrong -> the operator that puts it right
-    Code.BACKEND_MISSING: ("motiongpt.backend_setup", "IMPORT"),
-    Code.BASE_MODEL_MISSING: ("motiongpt.backend_setup", "IMPORT"),
-    Code.SETUP_FAILED: ("motiongpt.backend_setup", "IMPORT"),
-    Code.OFFLINE: ("extensions.userpref_allow_online", "INTERNET"),
-    Code.BACKEND_ENDED: ("motiongpt.backend_start", "PLAY"),
-    Code.BUNDLE_MISSING: ("motiongpt.open_preferences", "PREFERENCES"),
-    Code.BUNDLE_ALTERED: ("motiongpt.open_preferences", "PREFERENCES"),
-    Code.OUT_OF_MEMORY: ("motiongpt.open_preferences", "PREFERENCES"),
-    Code.INTERNAL_ERROR: ("motiongpt.open_log", "TEXT"),
+_PIXELS_PER_CHARACTER = 7.5
+_REMEDIES = {  # what went wrong -> the button that puts it right
+    Code.BACKEND_MISSING: ("motiongpt.backend_setup", "Set Up Backend", "IMPORT"),
+    Code.BASE_MODEL_MISSING: ("motiongpt.backend_setup", "Set Up Backend", "IMPORT"),
+    Code.SETUP_FAILED: ("motiongpt.open_log", "Open Log", "TEXT"),
+    Code.OFFLINE: ("extensions.userpref_allow_online", "Allow Online Access", "INTERNET"),
+    Code.BACKEND_ENDED: ("motiongpt.backend_start", "Start Backend", "PLAY"),
+    Code.BUNDLE_MISSING: ("motiongpt.open_preferences", "Preferences", "PREFERENCES"),
+    Code.BUNDLE_ALTERED: ("motiongpt.open_preferences", "Preferences", "PREFERENCES"),
+    Code.OUT_OF_MEMORY: ("motiongpt.open_preferences", "Preferences", "PREFERENCES"),
+    Code.INTERNAL_ERROR: ("motiongpt.open_log", "Open Log", "TEXT"),
 }
 
 
@@ -38,5 +38,5 @@ def draw_error(layout: bpy.types.UILayout, context: bpy.types.Context, error: Mo
     draw_text(box, context, error.message, "ERROR")
     draw_text(box, context, error.remedy, "BLANK1")
     if error.code in _REMEDIES:
-        operator, icon = _REMEDIES[error.code]
-        box.operator(operator, icon=icon)
+        operator, text, icon = _REMEDIES[error.code]
+        box.operator(operator, text=text, icon=icon)

@@ -37,7 +37,7 @@ def make_order(
     now = pose_now(armature, context)
     ends = {"FIRST": [start], "LAST": [start + frames - 1], "BOTH": [start, start + frames - 1], "NONE": []}[asked.pose_use]
     poses = {frame: messages.Pose(frame, now.rotations, now.root_translation) for frame in ends} | listed
-    path = floor_path(context, armature, asked.path) if asked.path else None
+    path = _path_through(floor_path(context, armature, asked.path), poses, start, frames) if asked.path else None
     request = messages.Generate(
         segments=tuple(segments),
         fps=fps,
@@ -106,6 +106,12 @@ def _range(scene: bpy.types.Scene, asked: Asked, listed: Sequence[int], fps: flo
             Code.INVALID_PARAMS, "The length is that from the first key pose to the last, and there are not two.", "Add key poses."
         )
     return listed[0], listed[-1] - listed[0] + 1
+
+
+def _path_through(path: np.ndarray, poses: dict[int, messages.Pose], start: int, frames: int) -> np.ndarray:
+    """The path `(P, 2)` from where a first pose stands, and to where a last one does."""
+    ends = [poses[frame].root_translation[None, [0, 2]] if frame in poses else path[:0] for frame in (start, start + frames - 1)]
+    return np.concatenate([ends[0], path, ends[1]])
 
 
 def _in_clip(poses: Iterable[messages.Pose], start: int, frames: int) -> tuple[messages.Pose, ...]:

@@ -16,6 +16,7 @@ from .asking import make_inbetween_order, make_order
 from .handle import Handle
 from .keyed import between_keys
 from .orders import Order
+from .path import distance_from
 from .preferences import backend_settings, user_folder
 from .prompts import PromptBook
 from .properties import Asked
@@ -146,28 +147,32 @@ def _add_body(built: messages.BodyReply) -> Generator[None, None, None]:
 
 def _deliver(character: Handle, order: Order, reply: messages.GenerateReply) -> Generator[None, None, None]:
     preview.end()
-    variations = []
+    variations, off_path = [], 0.0
     for made in reply.clips:
         yield
         clip = orders.finish(order, made, reply.fps)
+        if order.request.path is not None and not order.delivery.in_place:
+            off_path = max(off_path, distance_from(order.request.path, clip))
         variations.append((yield from result.to_tracks(find(character), bpy.context.evaluated_depsgraph_get(), clip, order)))
     armature = find(character)
     result.require_target(armature, order.delivery.mode)
     actions = result.put(armature, order, variations, session.model.bundle if session.model else "")
-    session.note = _tell(order, actions[0])
+    session.note = _tell(order, actions[0], off_path)
     bpy.ops.ed.undo_push(message="Generate Motion")  # there is no operator that could do it: the button's has ended long ago
 
 
-def _tell(order: Order, action: bpy.types.Action) -> str:
+def _tell(order: Order, action: bpy.types.Action, off_path: float) -> str:
     """What has become of the order, in words; the scene is lengthened where that was asked for."""
     scene = bpy.context.scene
-    words = f"{action.name}: frames {order.start} to {order.end}"
-    if order.end <= scene.frame_end:
-        return words
-    if order.delivery.extend_scene:
+    words = [f"{action.name}: frames {order.start} to {order.end}"]
+    if off_path:
+        words.append(f"At most {off_path * 100:.0f} cm off the path")
+    if order.end > scene.frame_end and order.delivery.extend_scene:
         scene.frame_end = order.end
-        return f"{words}. The scene now ends there"
-    return f"{words}. The scene ends at {scene.frame_end}"
+        words.append("The scene now ends there")
+    elif order.end > scene.frame_end:
+        words.append(f"The scene ends at {scene.frame_end}")
+    return ". ".join(words)
 
 
 def _longest() -> float:

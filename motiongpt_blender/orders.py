@@ -1,11 +1,12 @@
 """An order: what clips are asked for and what becomes of them. It can be kept as text and given again later."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..backend.motion.clip import Clip
 from ..backend.motion.skeleton import SMPL
 from ..backend.protocol import messages, wire
+from .animation.cycle import closed
 from .animation.in_place import in_place
 
 
@@ -77,8 +78,17 @@ def from_text(text: str) -> Order:
 
 
 def finish(order: Order, made: messages.MadeClip, fps: float) -> Clip:
-    """A made clip where the order wants it: beside the pose it stands in, and without its travel if it is to stay in place."""
-    return place(order, Clip(made.rotations, made.root_translation, made.contacts, fps, SMPL))
+    """A made clip where the order wants it: beside the pose it stands in, and without its travel if it is to stay in place.
+
+    A loop in an action of its own gets one frame more: its first, in which it ends.
+    """
+    clip = Clip(made.rotations, made.root_translation, made.contacts, fps, SMPL)
+    if not order.request.loop:
+        return place(order, clip)
+    cycle = place(order, closed(clip))
+    if order.delivery.mode == "NEW":
+        return cycle
+    return replace(cycle, local=cycle.local[:-1], root=cycle.root[:-1], contacts=cycle.contacts[:-1])
 
 
 def place(order: Order, clip: Clip) -> Clip:

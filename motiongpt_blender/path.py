@@ -3,6 +3,7 @@
 import bpy
 import numpy as np
 
+from ..backend.motion.clip import Clip
 from ..backend.protocol.errors import Code, MotionGPTError
 from .rigs.rig import read_rig
 
@@ -49,3 +50,12 @@ def _points(curve: bpy.types.Object) -> np.ndarray:
     points = points.reshape(-1, 3)
     closed = len(points) and len(curve.data.splines) and curve.data.splines[0].use_cyclic_u
     return np.concatenate([points, points[:1]]) if closed else points
+
+
+def distance_from(path: np.ndarray, clip: Clip) -> float:
+    """How far in metres the clip's root comes off the path `(P, 2)`, at the most."""
+    places = clip.root[:, None, [0, 2]]
+    start, step = path[:-1], np.diff(path, axis=0)
+    along = np.sum((places - start) * step, axis=-1) / np.maximum(np.sum(step**2, axis=-1), 1e-12)
+    nearest = start + step * np.clip(along, 0.0, 1.0)[..., None]
+    return float(np.linalg.norm(places - nearest, axis=-1).min(axis=1).max())

@@ -12,7 +12,7 @@ _SMOOTHING_SECONDS = 0.4  # slower than a step, so that the sway of one stays
 def in_place(clip: Clip, anchor: int, loop: bool) -> Clip:
     """The clip without its travel over the floor; what sways and bobs still does, about where it is at frame `anchor`.
 
-    Of a `loop` the travel is a straight line, so that its ends still meet.
+    The travel of a closed `loop` is a straight line, so that its ends still meet.
     """
     path = clip.root[:, [0, 2]]
     travel = np.linspace(path[0], path[-1], len(path)) if loop else _smooth(path, _SMOOTHING_SECONDS * clip.fps)

@@ -53,7 +53,9 @@ def make_action(armature: bpy.types.Object, name: str, order: Order, tracks: Seq
     _mark_segments(action, order)
     if order.request.loop:
         action.use_frame_range, action.use_cyclic = True, True
-        action.frame_start, action.frame_end = order.start, order.end
+        action.frame_start, action.frame_end = order.start, order.end + 1
+        if _ends_as_it_begins(tracks):
+            _repeat(action)
     return action
 
 
@@ -96,6 +98,21 @@ def channelbag(armature: bpy.types.Object, action: bpy.types.Action | None = Non
         return None
     slot = action.slots[data.action_slot.identifier]
     return next((bag for layer in action.layers for strip in layer.strips if (bag := strip.channelbag(slot))), None)
+
+
+def _ends_as_it_begins(tracks: Sequence[Track]) -> bool:
+    """Whether all bones end turned as they begin; a loop that has turned as a whole cannot be repeated by its curves."""
+    turned = [(channel.property, keys.values) for channel, keys in tracks if channel.property.startswith("rotation")]
+    return all(np.allclose(nearest_form(name, values[-1:], values[0]), values[0], atol=1e-3) for name, values in turned)
+
+
+def _repeat(action: bpy.types.Action) -> None:
+    """Have the action go on for ever, each time from where it has come to."""
+    for bag in action.layers[0].strips[0].channelbags:
+        for curve in bag.fcurves:
+            mode = "REPEAT_OFFSET" if curve.data_path.endswith("location") else "REPEAT"
+            cycles = curve.modifiers.new("CYCLES")
+            cycles.mode_before = cycles.mode_after = mode
 
 
 def _change(armature: bpy.types.Object, action: bpy.types.Action, order: Order, tracks: Sequence[Track]) -> None:

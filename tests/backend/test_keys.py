@@ -5,6 +5,7 @@ import pytest
 from motiongpt.backend.motion import rotations
 from motiongpt.backend.motion.clip import Clip
 from motiongpt.backend.motion.skeleton import SMPL
+from motiongpt.motiongpt_blender.animation.cycle import closed
 from motiongpt.motiongpt_blender.animation.in_place import in_place
 from motiongpt.motiongpt_blender.animation.keys import choose_keys, interpolate
 from motiongpt.motiongpt_blender.orders import Keys
@@ -74,10 +75,27 @@ def walk(frames: int = 96) -> Clip:
 @pytest.mark.parametrize("loop", [False, True])
 def test_travel_is_gone_and_sway_stays(loop):
     clip = walk()
+    if loop:
+        clip = closed(clip)
     still = in_place(clip, 0, loop)
     assert np.ptp(still.root[:, 2]) < 1e-6
     assert np.ptp(still.root[:, 0]) == pytest.approx(0.06, rel=0.25)
     assert still.root[:, 1] == pytest.approx(clip.root[:, 1])
+
+
+def test_closed_loop_ends_as_it_begins_a_cycle_further_on():
+    clip = walk(48)  # two whole cycles
+    cycle = closed(clip)
+    assert len(cycle) == 49
+    assert cycle.root[-1] - cycle.root[0] == pytest.approx([0, 0, 2.4], abs=2e-3)
+    assert cycle.local[-1] == pytest.approx(clip.local[0])
+
+
+def test_closed_loop_turns_by_what_its_cycle_turns():
+    clip = walk(48)
+    turn = rotations.about(np.array([0.0, 1.0, 0.0]), np.linspace(0, np.pi / 2, 48, endpoint=False))
+    clip.local[:, 0] = turn
+    assert rotations.angle_between(closed(clip).local[-1, 0], clip.local[0, 0]) == pytest.approx(np.pi / 2, abs=1e-6)
 
 
 @pytest.mark.parametrize("anchor", [0, 40, 95])

@@ -70,7 +70,8 @@ class ScriptedConnection:
 
 def make_clip(request: Any, index: int) -> Any:
     """A clip that meets the request's poses; another seed or another `index` gives another."""
-    local, root = some_motion(request.frames, request.seed * 100 + index)
+    cycle = request.frames + request.loop  # its last frame is its first
+    local, root = (values[: request.frames] for values in some_motion(cycle, request.seed * 100 + index))
     clip = _clip.Clip(local, root, np.zeros((len(root), 4), dtype=bool), request.fps, SMPL)
     clip = _fit.fit(clip, [_fit.Constraint(p.frame, p.rotations, p.root_translation) for p in request.poses])
     return messages.MadeClip(clip.local, clip.root, clip.joints, clip.contacts, 0.0, 0.0, 0.0, 0.0)

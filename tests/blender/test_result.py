@@ -173,6 +173,30 @@ def test_in_place_takes_the_travel_out_and_nothing_else(scripted, rig):
     assert staying[:, 0, 2] == pytest.approx(travelling[:, 0, 2], abs=1e-5)
 
 
+def test_loop_goes_on_for_ever_from_where_it_has_come_to(scripted, rig):
+    generate(loop=True, pose_use="NONE")
+    action = rig.animation_data.action
+    assert action.use_cyclic
+    assert (action.frame_start, action.frame_end) == (1, 25)
+    first, second = posed_joints(rig, 4), posed_joints(rig, 28)
+    assert second - second[0] == pytest.approx(first - first[0], abs=1e-4)
+    assert np.linalg.norm(second[0] - first[0]) > 0.5
+    assert posed_joints(rig, 25)[0] - posed_joints(rig, 1)[0] == pytest.approx(second[0] - first[0], abs=1e-4)
+
+
+def test_loop_in_place_comes_back_to_where_it_was(scripted, rig):
+    generate(loop=True, in_place=True)
+    assert posed_joints(rig, 28) == pytest.approx(posed_joints(rig, 4), abs=1e-4)
+
+
+def test_loop_among_other_keys_has_no_frame_more(scripted, keyed):
+    bpy.context.scene.frame_set(40)
+    before = values(keyed, range(1, 101))
+    generate(loop=True, mode="REPLACE", pose_use="NONE")
+    assert values(keyed, range(1, 101))[:, 63:] == pytest.approx(before[:, 63:], abs=1e-6)
+    assert not any(len(curve.modifiers) for curve in curves_of(keyed).fcurves)
+
+
 def test_variations_are_actions_to_go_through_and_one_is_kept(scripted, rig):
     generate(variations=3)
     assert [action.name for action in bpy.data.actions] == ["a person walks 1", "a person walks 2", "a person walks 3"]
@@ -233,7 +257,7 @@ def test_action_remembers_how_it_was_made_and_is_made_again(scripted, rig, tmp_p
     bpy.ops.motiongpt.again(another_seed=True, wait=True)
     assert rig.animation_data.action["motiongpt"]["seed"] != 3
     assert np.abs(values(rig, range(5, 29)) - before).max() > 0.01
-    assert tuple(rig.animation_data.action.frame_range) == (5, 28)
+    assert tuple(rig.animation_data.action.frame_range) == (5, 29)
 
 
 def test_what_was_not_made_here_is_not_made_again(scripted, keyed):

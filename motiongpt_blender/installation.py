@@ -61,6 +61,11 @@ def refresh() -> None:
         state = replace(state, installed=True, stale=current.lock != lock_hash(ROOT), title=current.title, size=current.size)
 
 
+def is_pressing() -> bool:
+    """Whether the animator should see it first: there is no backend that can be used, or it is being made."""
+    return job.busy or not state.usable
+
+
 def set_up(context: bpy.types.Context) -> None:
     """Make or update the backend; returns at once. MotionGPTError if that cannot even be begun."""
     preferences = get(context)

@@ -79,7 +79,7 @@ class MOTIONGPT_OT_backend_remove(bpy.types.Operator):
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         freed = f"This frees {installation.state.size / 1e9:.1f} GB. Bundles and preferences stay."
         return context.window_manager.invoke_confirm(
-            self, event, title="Remove Backend", message=freed, confirm_text="Remove", icon="WARNING"
+            self, event, title="Remove Backend", message=freed, confirm_text="Remove", icon="QUESTION"
         )
 
     def execute(self, context: bpy.types.Context) -> set[str]:

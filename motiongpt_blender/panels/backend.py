@@ -19,7 +19,8 @@ class MOTIONGPT_PT_backend(bpy.types.Panel):
     bl_order = 100
 
     def draw(self, context: bpy.types.Context) -> None:
-        draw_installation(self.layout, context)
+        if not installation.is_pressing():
+            draw_installation(self.layout, context)
         _draw_session(self.layout)
         row = self.layout.row(align=True)
         row.operator(backend.MOTIONGPT_OT_open_log.bl_idname, icon="TEXT")
@@ -30,7 +31,8 @@ def draw_installation(layout: bpy.types.UILayout, context: bpy.types.Context) ->
     """What is installed, and the buttons to change it."""
     job = installation.job
     if job.busy:
-        layout.progress(factor=job.fraction, text=say(job.words))
+        layout.progress(factor=job.fraction, text=say(job.progress))
+        draw_text(layout, context, job.step)
         layout.operator(backend.MOTIONGPT_OT_backend_setup_cancel.bl_idname, icon="X")
         return
     state = installation.state
@@ -54,5 +56,5 @@ def _draw_session(layout: bpy.types.UILayout) -> None:
         layout.label(text=say(f"{model.bundle} on {model.device}, {model.memory_mb:,.0f} MB"), translate=False)
     row = layout.row(align=True)
     row.operator(backend.MOTIONGPT_OT_backend_start.bl_idname, text="Load" if session.running else "Start", icon="PLAY")
-    row.operator(backend.MOTIONGPT_OT_backend_unload.bl_idname, text="Unload", icon="EJECT")
+    row.operator(backend.MOTIONGPT_OT_backend_unload.bl_idname, text="Unload", icon="FREEZE")
     row.operator(backend.MOTIONGPT_OT_backend_stop.bl_idname, text="Stop", icon="X")

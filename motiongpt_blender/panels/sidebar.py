@@ -22,7 +22,7 @@ class MOTIONGPT_PT_main(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.motiongpt
-        if installation.job.busy or not installation.state.usable:
+        if installation.is_pressing():
             draw_installation(layout, context)
         _draw_character(layout, context)
         draw_prompt(layout, settings)

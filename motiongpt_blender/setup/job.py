@@ -18,14 +18,15 @@ Say = Callable[[str, float], None]
 class Job:
     """Sets a backend up or removes it, one thing at a time; in use it is like `Session`.
 
-    `error` is how the last one ended if it did not go well, `remark` what the animator should know after one that did.
+    `error` is how the last one ended if it did not go well, `remark` what the animator should know after one that did;
+    `step` is what is being done, `fraction` the share of the whole that is done.
     """
 
     def __init__(self) -> None:
         self.error: MotionGPTError | None = None
         self.remark = ""
         self.fraction = 0.0
-        self._doing = ""
+        self.step = ""
         self._began = 0.0
         self._cancelled = threading.Event()
         self._thread: threading.Thread | None = None
@@ -40,7 +41,15 @@ class Job:
     def words(self) -> str:
         """Where things stand, for the animator."""
         left = self.seconds_left()
-        return self._doing if left is None else f"{self._doing} (about {time_words(left)} left)"
+        if left is None:
+            return f"{self.fraction:.0%} done: {self.step}"
+        return f"{self.fraction:.0%}, about {time_words(left)} left: {self.step}"
+
+    @property
+    def progress(self) -> str:
+        """How far it is, without saying what."""
+        left = self.seconds_left()
+        return f"{self.fraction:.0%} done" if left is None else f"{self.fraction:.0%}, about {time_words(left)} left"
 
     def seconds_left(self) -> float | None:
         """As it looks from the time and the share so far; None while that says little."""
@@ -100,7 +109,8 @@ class Job:
     def _start(self, work: Callable[[], str], on_done: Callable[[], None]) -> None:
         if self.busy:
             raise MotionGPTError(Code.BUSY, "The backend is being set up or removed.", "Wait until that is done, or cancel it.")
-        self.error, self.remark, self.fraction, self._on_done, self._began = None, "", 0.0, on_done, time.monotonic()
+        self.error, self.remark, self.step, self.fraction = None, "", "", 0.0
+        self._on_done, self._began = on_done, time.monotonic()
         self._cancelled.clear()
 
         def run() -> None:
@@ -117,7 +127,7 @@ class Job:
         self._thread.start()
 
     def _say(self, words: str, fraction: float) -> None:
-        self._doing, self.fraction = words, fraction
+        self.step, self.fraction = words, fraction
 
 
 def time_words(seconds: float) -> str:

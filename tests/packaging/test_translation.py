@@ -54,7 +54,7 @@ def german(text: str) -> str:
         ("Ready", "Bereit"),
         ("Loading the model: Loading the adapter", "Modell wird geladen: Adapter wird geladen"),
         ("There is no folder of wheels C:\\Zoë {0}.", "Es gibt keinen Ordner mit Wheels C:\\Zoë {0}."),
-        ("Installing PyTorch for the processor (about 12 s left)", "PyTorch für den Prozessor wird installiert (noch etwa 12 s)"),
+        ("4%, about 12 s left: Installing PyTorch for the processor", "4%, noch etwa 12 s: PyTorch für den Prozessor wird installiert"),
         ("SomethingOfItsOwn", "SomethingOfItsOwn"),
         ("", ""),
     ],

@@ -33,8 +33,8 @@ def set_up(job: Job, plan: Plan, until: Callable[[], bool] | None = None) -> lis
     job.set_up(plan, lambda: ended.append(True))
     while job.busy and not (until and until()):
         job.pump()
-        if job.words not in said[-1:]:
-            said.append(job.words)
+        if job.step not in said[-1:]:
+            said.append(job.step)
         time.sleep(0.002)
     if until is None:
         job.wait()
@@ -207,7 +207,7 @@ def test_extension_of_another_platform_is_told(job: Job, plan: Plan, extension: 
 
 
 def test_one_thing_at_a_time(job: Job, plan: Plan):
-    set_up(job, plan, until=lambda: bool(job.words))
+    set_up(job, plan, until=lambda: bool(job.step))
     with pytest.raises(MotionGPTError, match="being set up"):
         job.remove(Place(plan.folder), lambda: None)
     job.cancel()

@@ -44,8 +44,8 @@ def missing_joints(joints: Collection[str]) -> list[str]:
     return [joint for joint in REQUIRED if joint not in joints] + ["spine"] * (not any(joint in joints for joint in SPINE))
 
 
-def spread_spine(joints: dict[str, int]) -> dict[str, int]:
-    """The same bones, those of the spine shared out so that the uppermost is the one the arms hang on, `spine3`."""
-    spine = [joints[joint] for joint in SPINE if joint in joints]
-    shares = {1: SPINE[2:], 2: (SPINE[0], SPINE[2]), 3: SPINE}.get(len(spine), ())
-    return {joint: bone for joint, bone in joints.items() if joint not in SPINE} | dict(zip(shares, spine, strict=True))
+def spread_spine(joints: Collection[str]) -> dict[str, str]:
+    """For each of `joints` that whose place it takes: the uppermost of the spine is `spine3`, on which the arms hang."""
+    spine = [joint for joint in SPINE if joint in joints]
+    places = {1: SPINE[2:], 2: (SPINE[0], SPINE[2]), 3: SPINE}.get(len(spine), ())
+    return {joint: joint for joint in joints} | dict(zip(spine, places, strict=True))

@@ -7,8 +7,8 @@ share do not matter.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -86,7 +86,10 @@ class _Candidate:
         return sum(self._hangs(joint) for joint in self.found) / len(SMPL)
 
     def mapping(self, bones: Bones) -> Mapping:
-        return Mapping(self.rig_map.name, self.confidence, _named(bones, spread_spine(self.found)), self.rig_map.controls)
+        controls = fitting_controls(self.rig_map.controls, self.found, bones.names)
+        places = spread_spine(self.found)
+        joints = {places[joint]: bone for joint, bone in self.found.items()}
+        return Mapping(self.rig_map.name, self.confidence, _named(bones, joints), controls)
 
     def _hangs(self, joint: str) -> bool:
         above = self._above(joint)
@@ -128,6 +131,17 @@ def load_map(path: Path) -> RigMap:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{path} is not a map of bones: {error}."
         raise MotionGPTError(Code.INVALID_PARAMS, message, "Choose another, or remove the file.") from error
+
+
+def fitting_controls(controls: Controls | None, joints: Collection[str], names: Collection[str]) -> Controls | None:
+    """The controls of these `joints`, if the bones called `names` have them all: a rig that was exported has none left."""
+    if controls is None:
+        return None
+    places = spread_spine(joints)
+    fk = {places[joint]: bone for joint, bone in controls.fk.items() if joint in joints}
+    ik = {joint: goal for joint, goal in controls.ik.items() if joint in joints}
+    needed = {controls.root, controls.body, *fk.values(), *(bone for goal in ik.values() for bone in (goal.bone, goal.pole) if bone)}
+    return replace(controls, fk=fk, ik=ik) if needed <= set(names) else None
 
 
 def detect(armature: str, bones: Bones, maps: Iterable[RigMap]) -> Mapping:

@@ -5,8 +5,8 @@ import numpy as np
 
 from ...backend.motion.skeleton import SMPL
 from ...backend.protocol.errors import Code, MotionGPTError
-from .bones import Bones, missing_joints
-from .detection import Mapping, detect, match_map, mirror_bones
+from .bones import Bones, missing_joints, spread_spine
+from .detection import Mapping, detect, fitting_controls, match_map, mirror_bones
 from .presets import find_map, remove_map, rig_maps, save_map
 
 __all__ = ["Mapping", "find_mapping"]
@@ -93,7 +93,9 @@ def _own_mapping(armature: bpy.types.Object) -> Mapping:
     if missing := missing_joints(bones):
         raise MotionGPTError(Code.INVALID_PARAMS, f"{armature.name} has no bone for {', '.join(missing)}.", remedy)
     controls = next((rig_map.controls for rig_map in rig_maps() if rig_map.name == character.kind), None)
-    return Mapping(character.kind, character.confidence, bones, controls)
+    controls = fitting_controls(controls, bones, armature.data.bones.keys())
+    places = spread_spine(bones)
+    return Mapping(character.kind, character.confidence, {places[joint]: bone for joint, bone in bones.items()}, controls)
 
 
 def _keep(armature: bpy.types.Object, mapping: Mapping) -> None:

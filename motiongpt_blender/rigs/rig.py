@@ -49,9 +49,8 @@ class Rig:
 def read_rig(armature: bpy.types.Object) -> Rig:
     """The rig of an armature object; MotionGPTError if it lacks bones or does not stand upright at rest."""
     mapping = find_mapping(armature)
-    names = _chest_on_top(mapping.bones)
-    joints = tuple(joint for joint, name in enumerate(SMPL.joints) if name in names)
-    bones = tuple(names[SMPL.joints[joint]] for joint in joints)
+    joints = tuple(joint for joint, name in enumerate(SMPL.joints) if name in mapping.bones)
+    bones = tuple(mapping.bones[SMPL.joints[joint]] for joint in joints)
     at = {SMPL.joints[joint]: np.array(armature.data.bones[bone].head_local) for joint, bone in zip(joints, bones, strict=True)}
     feet = [armature.pose.bones[bone].head for bone, joint in zip(bones, joints, strict=True) if SMPL.joints[joint].endswith("foot")]
     stance = find_stance(at, np.array(feet))
@@ -103,11 +102,3 @@ def turns_of_joints(rig: Rig, turned: np.ndarray) -> np.ndarray:
             above = next(j for j in chain[chain.index(joint) :] if j in rig.joints)
             turns[joint] = rotations.slerp(turns[parent], turns[above], np.array(1 / (chain.index(above) - chain.index(parent))))
     return turns
-
-
-def _chest_on_top(bones: dict[str, str]) -> dict[str, str]:
-    """The bones of the joints, with the topmost of the spine as that of the chest: shoulders and neck hang on it."""
-    spine = [joint for joint in ("spine1", "spine2", "spine3") if joint in bones]
-    if not spine or spine[-1] == "spine3":
-        return bones
-    return {("spine3" if joint == spine[-1] else joint): bone for joint, bone in bones.items()}

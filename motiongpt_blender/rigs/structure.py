@@ -279,7 +279,7 @@ def _share_spine(bones: Bones, spine: list[int]) -> Joints:
     if len(spine) > len(SPINE):
         way = np.linalg.norm(np.diff(bones.heads[spine], axis=0), axis=-1).cumsum()
         spine = [spine[0], spine[1 + int(np.argmin(np.abs(way[:-1] - way[-1] / 2)))], spine[-1]]
-    return spread_spine(dict(zip(SPINE, spine, strict=False)))
+    return dict(zip(spread_spine(SPINE[: len(spine)]).values(), spine, strict=True))
 
 
 def _neck_and_head(

@@ -162,3 +162,48 @@ def test_file_that_is_no_map_is_refused(tmp_path: Path, text: str):
     with pytest.raises(MotionGPTError, match="is not a map of bones") as raised:
         load_map(path)
     assert raised.value.remedy
+
+
+CONTROLS = {
+    "root": "root",
+    "body": "pelvis",
+    "fk": {"pelvis": "pelvis", "spine2": "spine_02", "spine3": "spine_03", "neck": "neck_01"},
+    "ik": {"left_wrist": {"bone": "hand_l", "pole": "lowerarm_l"}, "left_ankle": {"bone": "ik_foot_l"}},
+    "switches": [],
+}
+
+
+def with_controls(tmp_path: Path, **changed) -> detection.RigMap:
+    """The map of a rig that has some controls."""
+    fields = json.loads(next(rig_map.path for rig_map in MAPS if rig_map.path.stem == "unreal_4").read_text(encoding="utf-8"))
+    path = tmp_path / "map.json"
+    path.write_text(json.dumps(fields | {"controls": CONTROLS | changed}), encoding="utf-8")
+    return load_map(path)
+
+
+def test_controls_come_with_the_map(tmp_path: Path):
+    _, bones, _ = read_tree("unreal_4")
+    controls = match_map("Anna", bones, with_controls(tmp_path)).controls
+    assert controls is not None
+    assert controls.fk == CONTROLS["fk"]
+    assert {joint: goal.bone for joint, goal in controls.ik.items()} == {"left_wrist": "hand_l", "left_ankle": "ik_foot_l"}
+
+
+def test_controls_follow_the_joints(tmp_path: Path):
+    """Those of joints that are missing go, and that of the uppermost bone of the spine stays with it."""
+    _, bones, _ = read_tree("unreal_4")
+    bones = renamed(bones, lambda name: {"spine_03": "other", "neck_01": "another"}.get(name, name))
+    mapping = match_map("Anna", bones, with_controls(tmp_path))
+    assert mapping.bones["spine3"] == "spine_02"
+    assert mapping.controls is not None
+    assert mapping.controls.fk == {"pelvis": "pelvis", "spine3": "spine_02"}
+
+
+@pytest.mark.parametrize(
+    "changed", [{"root": "gone"}, {"body": "gone"}, {"fk": {"pelvis": "gone"}}, {"ik": {"left_wrist": {"bone": "gone"}}}]
+)
+def test_rig_without_all_of_its_controls_has_none(tmp_path: Path, changed: dict):
+    _, bones, _ = read_tree("unreal_4")
+    mapping = match_map("Anna", bones, with_controls(tmp_path, **changed))
+    assert mapping.controls is None
+    assert len(mapping.bones) == len(SMPL)

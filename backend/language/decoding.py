@@ -1,15 +1,13 @@
 """Sampling of motion codes: legal rows only, with a key-value cache, as many codes as asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from transformers import DynamicCache
 
-from .model import MotionLanguageModel
-from .vocabulary import Position, ids_of
+from .vocabulary import Position, Vocabulary, ids_of
 
 
 @dataclass(frozen=True)
@@ -22,50 +20,85 @@ class Sampling:
     guidance: float = 1.0
 
 
+class Sequences(Protocol):
+    """Token sequences that grow together; `last (B, width)` are the hidden states at their ends."""
+
+    last: Tensor
+
+    def repeat(self, times: int) -> None:
+        """Each sequence `times` times, one beside the other."""
+        ...
+
+    def feed(self, ids: Tensor) -> None:
+        """Go on with ids (B, n, levels)."""
+        ...
+
+
+class Model(Protocol):
+    """What makes codes: output rows over some backbone."""
+
+    vocabulary: Vocabulary
+
+    def begin(self, prompts: list[Tensor], room: int) -> Sequences:
+        """Sequences that begin with prompts (L, levels) and have room for `room` tokens more."""
+        ...
+
+    def logits(self, hidden: Tensor) -> Tensor: ...
+
+    def finer_logits(self, hidden: Tensor, chosen: Tensor) -> Tensor: ...
+
+
 class Cancelled(Exception):
     """Decoding was told to stop."""
 
 
+def noise_of(seed: int, samples: int) -> list[torch.Generator]:
+    """The random numbers of each sample: the first one's are those that it would have alone."""
+    return [torch.Generator().manual_seed((seed + 0x9E3779B97F4A7C15 * i) % 2**63) for i in range(samples)]
+
+
 @torch.inference_mode()
 def sample_codes(
-    model: MotionLanguageModel,
+    model: Model,
     prompt: Tensor,
     length: int,
     sampling: Sampling,
     samples: int = 1,
     without: Tensor | None = None,
+    given: Sequence[Sequence[Position]] = (),
+    noise: Sequence[torch.Generator] = (),
     on_token: Callable[[list[list[Position]]], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Tensor:
     """`samples` answers of exactly `length` positions each to a prompt (L, levels): codes (samples, length, levels).
 
     `without` is the prompt with its caption left out: scores are moved away from what it gives, `guidance` times as far as
-    the caption moves them by itself (classifier-free guidance, Ho and Salimans 2022). `on_token` is given the codes so far
-    after every step; `cancelled` is asked before every step, and Cancelled raised. The same seed gives the same codes on
-    the same device.
+    the caption moves them by itself (classifier-free guidance, Ho and Salimans 2022). `given` are the codes that each answer
+    begins with, as many for all. `noise` goes on with the random numbers of an earlier answer; without it they start from the
+    seed. `on_token` is given the codes so far after every step; `cancelled` is asked before every step, and Cancelled raised.
+    The same seed gives the same codes on the same device.
     """
-    device = model.rows().device
-    noise = torch.Generator().manual_seed(sampling.seed)
+    noise = noise or noise_of(sampling.seed, samples)
     vocabulary = model.vocabulary
     guided = without is not None and sampling.guidance != 1.0
-    ids, mask = _pad_left([prompt, without] if without is not None and guided else [prompt], device)
-    cache = DynamicCache()
-    hidden = model.hidden(ids, cache, mask)[:, -1]
+    begun = [vocabulary.begin(codes) for codes in given] or [[] for _ in range(samples)]
+    prompts = [prompt, without] if without is not None and guided else [prompt]
+    sequences = model.begin(prompts, room=vocabulary.longest_answer(length))
     if samples > 1:
-        cache.batch_repeat_interleave(samples)
-        hidden, mask = hidden.repeat_interleave(samples, dim=0), mask.repeat_interleave(samples, dim=0)
-    chosen: list[list[Position]] = [[] for _ in range(samples)]
-    while True:
+        sequences.repeat(samples)
+    if begun[0]:
+        sequences.feed(_for_each_prompt(torch.stack([ids_of(vocabulary, rows) for rows in begun]), len(sequences.last)))
+    chosen = [list(rows) for rows in begun]
+    anything = torch.ones(len(vocabulary.rows), dtype=torch.bool)  # an answer that is complete waits for the others
+    legal = [vocabulary.legal(rows, length) for rows in chosen]
+    while any(rows is not None for rows in legal):
         if cancelled():
             raise Cancelled
-        legal = [vocabulary.legal(rows, length) for rows in chosen]
-        if all(rows is None for rows in legal):
-            return torch.tensor([vocabulary.codes(rows)[:length] for rows in chosen])
-        anything = torch.ones(len(vocabulary.rows), dtype=torch.bool)  # an answer that is complete waits for the others
+        hidden = sequences.last
         allowed = torch.stack([anything if rows is None else rows for rows in legal])
         picked = choose_rows(_guide(model.logits(hidden), sampling, guided), allowed, sampling, noise)[:, None]
         for _ in range(vocabulary.levels - 1):
-            logits = _guide(model.finer_logits(hidden, _for_each_prompt(picked.to(device), len(hidden))), sampling, guided)
+            logits = _guide(model.finer_logits(hidden, _for_each_prompt(picked.to(hidden.device), len(hidden))), sampling, guided)
             finer = choose_rows(logits, torch.ones_like(logits, dtype=torch.bool), sampling, noise)
             picked = torch.cat([picked, finer[:, None]], dim=-1)
         positions = [tuple(position) for position in picked.tolist()]
@@ -74,8 +107,10 @@ def sample_codes(
                 rows.append(position)
         if on_token:
             on_token([vocabulary.codes(rows) for rows in chosen])
-        mask = torch.nn.functional.pad(mask, (0, 1), value=True)
-        hidden = model.hidden(_for_each_prompt(ids_of(vocabulary, positions).to(device), len(mask))[:, None], cache, mask)[:, -1]
+        legal = [vocabulary.legal(rows, length) for rows in chosen]
+        if any(rows is not None for rows in legal):
+            sequences.feed(_for_each_prompt(ids_of(vocabulary, positions), len(hidden))[:, None])
+    return torch.tensor([vocabulary.codes(rows)[:length] for rows in chosen])
 
 
 def _guide(logits: Tensor, sampling: Sampling, guided: bool) -> Tensor:
@@ -91,19 +126,14 @@ def _for_each_prompt(values: Tensor, rows: int) -> Tensor:
     return values.repeat(rows // len(values), *[1] * (values.ndim - 1))
 
 
-def _pad_left(prompts: list[Tensor], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Ids (B, L, levels) and which of them are not padding (B, L)."""
-    ids = pad_sequence(prompts, batch_first=True, padding_side="left").to(device)
-    mask = pad_sequence([torch.ones(len(p), dtype=torch.bool) for p in prompts], batch_first=True, padding_side="left")
-    return ids, mask.to(device)
-
-
-def choose_rows(logits: Tensor, legal: Tensor, sampling: Sampling, noise: torch.Generator) -> Tensor:
-    """One row index (B,) of each of `logits (B, R)`, only where `legal (B, R)` is true."""
+def choose_rows(logits: Tensor, legal: Tensor, sampling: Sampling, noise: Sequence[torch.Generator]) -> Tensor:
+    """One row index (B,) of each of `logits (B, R)`, only where `legal (B, R)` is true, drawn with a noise of its own each."""
     logits = logits.masked_fill(~legal, -torch.inf)
     if sampling.temperature == 0:
         return logits.argmax(-1)
     if 0 < sampling.top_k < logits.shape[-1]:
         floor = logits.topk(sampling.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < floor, -torch.inf)
-    return torch.multinomial((logits / sampling.temperature).softmax(-1), 1, generator=noise)[:, 0]
+    # The row whose exponential clock rings first is a draw from the distribution.
+    clocks = torch.stack([torch.empty(logits.shape[-1]).exponential_(generator=source) for source in noise])
+    return ((logits / sampling.temperature).softmax(-1) / clocks).argmax(-1)

@@ -22,7 +22,7 @@ Position = tuple[int, ...]  # what was chosen for a token: an output row, and th
 
 
 class TextTokenizer(Protocol):
-    """What is used of a transformers tokenizer."""
+    """What is used of a text tokenizer."""
 
     eos_token_id: int
 
@@ -43,6 +43,14 @@ class Vocabulary(Protocol):
 
     def answer(self, codes: Sequence[Position]) -> list[Position]:
         """What must be chosen, token by token, to spell `codes` and the end."""
+        ...
+
+    def begin(self, codes: Sequence[Position]) -> list[Position]:
+        """What must be chosen to spell `codes` at the beginning of an answer that goes on."""
+        ...
+
+    def longest_answer(self, length: int) -> int:
+        """How many tokens an answer of `length` positions has at most."""
         ...
 
     def legal(self, chosen: Sequence[Position], length: int) -> Tensor | None:
@@ -80,6 +88,12 @@ class CodeItems:
     def answer(self, codes: Sequence[Position]) -> list[Position]:
         return [*codes, (self.count, *self._no_finer)]
 
+    def begin(self, codes: Sequence[Position]) -> list[Position]:
+        return list(codes)
+
+    def longest_answer(self, length: int) -> int:
+        return length + 1
+
     def legal(self, chosen: Sequence[Position], length: int) -> Tensor | None:
         return self._codes_only if len(chosen) < length else None
 
@@ -104,6 +118,12 @@ class CodeDigits:
     def answer(self, codes: Sequence[Position]) -> list[Position]:
         text = ",".join(str(code) for (code,) in codes)
         return [*((self._COMMA,) if c == "," else (int(c),) for c in text), (self._END,)]
+
+    def begin(self, codes: Sequence[Position]) -> list[Position]:
+        return [*self.answer(codes)[:-1], (self._COMMA,)] if codes else []
+
+    def longest_answer(self, length: int) -> int:
+        return length * (len(str(self.count - 1)) + 1)
 
     def legal(self, chosen: Sequence[Position], length: int) -> Tensor | None:
         done, digits = self._state(chosen)

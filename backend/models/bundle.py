@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..language.model import AdapterConfig
+from ..language.heads import AdapterConfig
 from ..motion.skeleton import Skeleton, load_skeleton
 from ..protocol.errors import Code, MotionGPTError
 from ..tokenizer.vqvae import VQVAE, VQVAEConfig

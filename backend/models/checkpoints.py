@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..language.model import AdapterConfig
+from ..language.heads import AdapterConfig
 from ..tokenizer.vqvae import VQVAE, VQVAEConfig
 from .base import BaseModel
 from .bundle import Bundle, write_bundle

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..data.dataset import Clip, Dataset
 from ..data.sources import Caption
-from ..language.model import AdapterConfig, MotionLanguageModel, load_causal
+from ..language.heads import AdapterConfig
+from ..language.model import MotionLanguageModel, load_causal
 from ..language.prompts import Instruction, PoseCode, build_prompt, load_template
 from ..language.vocabulary import NONE, Position, ids_of
 from ..models.base import SMOLLM2, BaseModel, find_base

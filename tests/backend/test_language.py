@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from backend.language.decoding import Cancelled, Sampling, choose_rows, sample_codes
-from backend.language.model import AdapterConfig, MotionLanguageModel, load_causal
+from backend.language.decoding import Cancelled, Sampling, choose_rows, noise_of, sample_codes
+from backend.language.heads import AdapterConfig
+from backend.language.model import MotionLanguageModel, load_causal
 from backend.language.prompts import Instruction, PoseCode, build_prompt, load_template
 from backend.language.vocabulary import Position, ids_of
 from backend.training.language import TASKS
@@ -165,7 +166,7 @@ def test_top_k_keeps_k_rows():
     logits = torch.arange(10.0)[None]
     legal = torch.ones(1, 10, dtype=torch.bool)
     legal[0, 9] = False
-    noise = torch.Generator().manual_seed(0)
+    noise = noise_of(0, 1)
     drawn = {int(choose_rows(logits * 0.01, legal, Sampling(1.0, 3), noise)) for _ in range(200)}
     assert drawn == {6, 7, 8}
 

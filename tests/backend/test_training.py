@@ -143,7 +143,7 @@ def test_unknown_settings_are_named(trained):
 
 
 def test_losses_are_finite_in_both_vocabularies(trained, tmp_path):
-    from backend.language.model import AdapterConfig
+    from backend.language.heads import AdapterConfig
     from backend.models.base import BaseModel
     from backend.training.language import LanguageTrainee, LanguageTraining
     from backend.training.tokenizer import load_trained

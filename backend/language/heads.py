@@ -1,0 +1,117 @@
+"""What a language model needs besides its backbone to speak in motion: embeddings and output rows of the codes.
+
+Motion codes have two small matrices of their own, their embeddings and their output rows; the base's own vocabulary is neither
+resized nor computed. What the backbone is (transformers' for training, this project's engine for use) is left open here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .finer import FinerCodes
+from .vocabulary import CodeDigits, CodeItems, TextTokenizer, Vocabulary
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """LoRA (Hu et al. 2021) and the form of the vocabulary: `items` or `digits`. The paper: rank 64, alpha 16, q and v, digits."""
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.05
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    vocabulary: str = "items"
+    finer_width: int = 320  # inside the read-outs of finer codes, where the tokenizer has several levels
+
+
+class MotionHeads(nn.Module):
+    """Embeddings and output rows. `hidden` are (B, L, width), ids (B, L, levels).
+
+    `motion` are the embeddings of the codes and of the answer's end, `head` their output rows; both are None where codes are
+    spelled in the base's own tokens. `finer` reads out the codes of the levels past the first and is None where there are none.
+    """
+
+    vocabulary: Vocabulary
+    motion: nn.Parameter | None
+    head: nn.Parameter | None
+    finer: FinerCodes | None
+
+    def __init__(
+        self, text: nn.Embedding, tokenizer: TextTokenizer, config: AdapterConfig, codes: int, levels: int = 1, spread: float = 0.02
+    ) -> None:
+        super().__init__()
+        self.config, self.text, self.text_size = config, text, text.num_embeddings
+        if config.vocabulary == "items":
+            self.vocabulary = CodeItems(tokenizer, codes, levels, self.text_size)
+            width = text.embedding_dim
+            self.motion = nn.Parameter(torch.randn(codes + 1, width) * spread)
+            self.head = nn.Parameter(torch.zeros(codes + 1, width))
+            self.finer = FinerCodes(levels - 1, codes, width, config.finer_width) if levels > 1 else None
+        elif config.vocabulary == "digits":
+            if levels > 1:
+                raise ValueError("Codes of several levels cannot be written in digits.")
+            self.vocabulary = CodeDigits(tokenizer, codes)
+            self.motion = self.head = self.finer = None
+        else:
+            raise ValueError(f"The vocabulary must be items or digits, not {config.vocabulary!r}.")
+
+    def start_rows_from(self, codebooks: Sequence[Tensor]) -> None:
+        """Begin training with embeddings that lie to each other as the codebooks' entries (codes, dim) do, a codebook a level."""
+        if self.motion is None:
+            return
+        first, *finer = (codebook - codebook.mean(0) for codebook in codebooks)
+        projection = torch.randn(first.shape[1], self.motion.shape[1], device=first.device)
+        scale = (self.text.weight.float().pow(2).mean() / (first @ projection).pow(2).mean()).sqrt()
+        self.motion.data[:-1] = first @ projection * scale
+        if self.finer is not None:
+            self.finer.embeddings.data.copy_(torch.stack(finer) @ projection * scale)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Embeddings (B, L, width), float32, of text and motion ids (B, L, levels)."""
+        first = ids[..., 0]
+        if self.motion is None:
+            return self.text(first).float()
+        motion = self.motion[(first - self.text_size).clamp(min=0)]
+        if self.finer is not None:
+            motion = motion + self.finer.embed(ids[..., 1:])
+        text = self.text(first.clamp(max=self.text_size - 1))
+        return torch.where((first >= self.text_size)[..., None], motion.float(), text.float())
+
+    def rows(self) -> Tensor:
+        """The output rows (R, width) that `vocabulary.rows` names."""
+        return self.head if self.head is not None else self.base_rows()
+
+    def base_rows(self) -> Tensor:
+        """The rows of the base's own output matrix that `vocabulary.rows` names."""
+        raise NotImplementedError
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores (..., R) of the output rows, float32."""
+        return (hidden @ self.rows().to(hidden.dtype).T).float()
+
+    def finer_logits(self, hidden: Tensor, chosen: Tensor) -> Tensor:
+        """Scores (..., codes), float32, of the next finer code after the row and the finer codes `chosen (..., n)`."""
+        assert self.motion is not None and self.finer is not None
+        so_far = self.motion[chosen[..., 0]]
+        for table, code in zip(self.finer.embeddings, chosen[..., 1:].unbind(-1), strict=False):
+            so_far = so_far + table[code]
+        return self.finer.logits(chosen.shape[-1] - 1, hidden.float(), so_far.float())
+
+    def head_tensors(self) -> dict[str, Tensor]:
+        """The tensors of the motion rows, as an adapter's file names them."""
+        tensors: dict[str, Tensor] = {}
+        if self.motion is not None and self.head is not None:
+            tensors |= {"motion.embeddings": self.motion.data, "motion.rows": self.head.data}
+        if self.finer is not None:
+            tensors |= {f"finer.{name}": value for name, value in self.finer.state_dict().items()}
+        return tensors
+
+    def load_heads(self, tensors: dict[str, Tensor]) -> None:
+        """Take tensors as `head_tensors` gives them, out of `tensors`; KeyError if one is missing."""
+        if self.motion is not None and self.head is not None:
+            self.motion.data.copy_(tensors.pop("motion.embeddings"))
+            self.head.data.copy_(tensors.pop("motion.rows"))
+        if self.finer is not None:
+            self.finer.load_state_dict({name: tensors.pop(f"finer.{name}") for name in self.finer.state_dict()})

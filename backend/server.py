@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
+
 from . import __version__
 from .body import build_body
 from .protocol import jsonrpc, messages, wire
@@ -23,13 +25,14 @@ from .protocol.errors import Code, MotionGPTError
 
 if TYPE_CHECKING:
     from .generation import Generator
+    from .motion.clip import Clip
 
 MAX_LINE_BYTES = 16 * 2**20  # a request with a hundred poses has some hundred thousand
 _GRACE_SECONDS = 0.5  # for the running job to stop by itself
 _PARENT_INTERVAL_SECONDS = 1.0
 
 _LOG = logging.getLogger(__name__)
-Loader = Callable[[str, str, Callable[[str, int, int], None]], "Generator"]
+Loader = Callable[[messages.Load, Callable[[str, int, int], None]], "Generator"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class _Job:
 
 
 class Server:
-    """Answers the lines of `requests` on `replies`; `load` makes a generator of a bundle, a device and a progress callback."""
+    """Answers the lines of `requests` on `replies`; `load` makes the generator that a message asks for and tells of its progress."""
 
     def __init__(self, requests: BinaryIO, replies: BinaryIO, load: Loader) -> None:
         self.stopped = threading.Event()
@@ -172,7 +175,7 @@ class Server:
         start = time.perf_counter()
         self._generator = None  # two models at once may not fit
         _free_memory()
-        self._generator = self._load(job.message.bundle, job.message.device, on_progress)
+        self._generator = self._load(job.message, on_progress)
         info = self._generator.info
         return messages.LoadReply(
             info.bundle, info.base_model, info.device, info.fps, info.max_seconds, time.perf_counter() - start, info.memory_mb
@@ -187,7 +190,12 @@ class Server:
             per_second = done / max(time.perf_counter() - start, 1e-9)
             self._send(jsonrpc.notification(messages.Progress(job.id, "Generating", done, total, per_second)))
 
-        return self._generator.generate(job.message, on_token, job.cancelled.is_set)
+        def on_preview(first: int, clip: "Clip") -> None:
+            rotations, root = clip.local.astype(np.float32), clip.root.astype(np.float32)
+            self._send(jsonrpc.notification(messages.Preview(job.id, first, rotations, root)))
+
+        wanted = on_preview if job.message.preview else None
+        return self._generator.generate(job.message, on_token, job.cancelled.is_set, wanted)
 
     def _send(self, line: bytes) -> None:
         try:
@@ -220,10 +228,10 @@ def claim_stdio() -> tuple[BinaryIO, BinaryIO]:
     return requests, replies
 
 
-def _load_generator(bundle: str, device: str, on_progress: Callable[[str, int, int], None]) -> "Generator":
+def _load_generator(wanted: messages.Load, on_progress: Callable[[str, int, int], None]) -> "Generator":
     from .generation import Generator  # here, because it imports torch
 
-    return Generator.load(bundle, device, on_progress)
+    return Generator.load(wanted, on_progress)
 
 
 def _end_stuck_process(server: Server) -> None:

@@ -23,6 +23,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--fps", type=positive_number, help="frames per second; the bundle's own if not given")
     parser.add_argument("--bundle", default="", metavar="FOLDER", help="the model; the one that comes with the product if not given")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute (%(default)s)")
+    precisions = ("auto", "float32", "bfloat16", "int8")
+    parser.add_argument("--precision", default="auto", choices=precisions, help="how exactly weights are held (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,12 +33,14 @@ def run(args: argparse.Namespace) -> int:
     from ..files import write_whole
     from ..generation import Generator
     from ..protocol.errors import Code, MotionGPTError
-    from ..protocol.messages import Generate, Segment
+    from ..protocol.messages import Generate, Load, Segment
 
     if not args.out.parent.is_dir():
         raise MotionGPTError(Code.INVALID_PARAMS, f"There is no folder {args.out.parent}.", "Create it or choose another.")
     with tqdm(desc="Loading", leave=False) as bar:
-        generator = Generator.load(args.bundle, args.device, lambda stage, done, total: _show(bar, stage, done, total))
+        generator = Generator.load(
+            Load(args.bundle, args.device, args.precision), lambda stage, done, total: _show(bar, stage, done, total)
+        )
     fps = args.fps or generator.info.fps
     request = Generate((Segment(args.prompt, round(args.seconds * fps)),), fps, args.seed)
     with tqdm(desc="Generating", unit="token") as bar:

@@ -1,8 +1,10 @@
-"""Where to compute."""
+"""Where to compute, and in which precision."""
 
 import torch
 
 from ..protocol.errors import Code, MotionGPTError
+
+PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 def choose(wanted: str) -> str:
@@ -16,8 +18,23 @@ def choose(wanted: str) -> str:
     return wanted
 
 
+def precision_for(device: str, wanted: str) -> str:
+    """`auto` or a precision of the weights to one that the engine of `device` has; MotionGPTError if it has not."""
+    known = PRECISIONS if device == "cpu" else PRECISIONS[:2]
+    if wanted == "auto":
+        # On a CPU reading the weights is what takes the time; a GPU computes with bfloat16 where it can.
+        return "int8" if device == "cpu" else str(dtype_for(device)).removeprefix("torch.")
+    if wanted not in known:
+        raise MotionGPTError(
+            Code.INVALID_PARAMS,
+            f"The precision {wanted!r} is not there on the device {device}.",
+            f"Choose one of: auto, {', '.join(known)}.",
+        )
+    return wanted
+
+
 def dtype_for(device: str) -> torch.dtype:
-    """The form of the language model's weights: bf16 where the hardware computes with it, float32 elsewhere."""
+    """The form of weights for training: bf16 where the hardware computes with it, float32 elsewhere."""
     if device == "cuda" and torch.cuda.is_bf16_supported():
         return torch.bfloat16
     return torch.bfloat16 if device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32

@@ -33,6 +33,14 @@ class VQVAEConfig:
     def frames_per_code(self) -> int:
         return 2**self.downsamplings
 
+    @property
+    def reach(self) -> int:
+        """How many positions before and after its own a decoded frame looks at: the sum over the decoder's convolutions."""
+        frames = 2
+        for _ in range(self.downsamplings):
+            frames = (frames + 2) // 2 + sum(self.dilation_growth**i for i in range(self.depth))
+        return frames + 1
+
 
 class ResidualBlock(nn.Module):
     def __init__(self, width: int, dilation: int) -> None:

@@ -230,7 +230,7 @@ def serve() -> Iterator[Any]:
     ],
 )
 def test_what_goes_wrong_in_a_job_is_told_and_survived(serve: Any, error: Exception, code: Code, word: str):
-    def load(bundle: str, device: str, on_progress: Any) -> Any:
+    def load(wanted: messages.Load, on_progress: Any) -> Any:
         raise error
 
     peer = serve(load)
@@ -244,7 +244,7 @@ def test_what_goes_wrong_in_a_job_is_told_and_survived(serve: Any, error: Except
 def test_loading_reports_its_stages_refuses_other_work_and_can_be_cancelled(serve: Any):
     go_on = threading.Event()
 
-    def load(bundle: str, device: str, on_progress: Any) -> Any:
+    def load(wanted: messages.Load, on_progress: Any) -> Any:
         on_progress("Reading weights", 1, 2)
         go_on.wait(10.0)
         on_progress("Reading weights", 2, 2)

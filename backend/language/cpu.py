@@ -47,8 +47,9 @@ class CpuEngine:
         self._threads = min(torch.get_num_threads(), numba.get_num_threads())
 
     def start(self, batch: int, room: int) -> None:
-        self._keys = np.zeros((self.shape.layers, batch, self.shape.groups, room, self.shape.head_dim), np.float32)
-        self._values = np.zeros_like(self._keys)
+        shape = self.shape
+        self._keys = np.zeros((shape.layers, batch, shape.groups, room, shape.head_dim), np.float32)
+        self._values = np.zeros((shape.layers, batch, shape.groups, shape.head_dim, room), np.float32)
         self._cosines, self._sines = (table.numpy() for table in rotary_tables(self.shape, room))
 
     def repeat(self, times: int) -> None:

@@ -13,6 +13,7 @@ from numba.extending import overload
 
 _PLAIN: Any = {"fastmath": True, "nogil": True, "boundscheck": False}
 _float = np.float32
+_BLOCK = 16  # outputs whose weights stay in the first cache while all rows are multiplied with them
 
 
 class Matrix(NamedTuple):
@@ -47,8 +48,9 @@ def forward(
 ) -> np.ndarray:
     """Last hidden states (rows, width) of tokens with embeddings `x (rows, width)`, which is overwritten.
 
-    A row is the token of sequence `sequences (rows,)` at place `slots (rows,)`; it sees the places up to its own. `keys` and
-    `values` (layers, batch, kv heads, room, head size) hold the places before and get those of `x`.
+    A row is the token of sequence `sequences (rows,)` at place `slots (rows,)`; it sees the places up to its own. `keys`
+    (layers, batch, kv heads, room, head size) and `values` (layers, batch, kv heads, head size, room) hold the places before
+    and get those of `x`.
     """
     rows, width = x.shape
     groups, size = keys.shape[2], keys.shape[4]
@@ -56,18 +58,22 @@ def forward(
     normed = np.empty((rows, width), _float)
     qkv = np.empty((rows, (heads + 2 * groups) * size), _float)
     seen = np.empty((rows, heads * size), _float)
+    part = np.empty((rows, width), _float)
+    scores = np.empty((threads, keys.shape[3]), _float)
     both = np.empty((rows, layers.gate_up.weights.shape[1]), _float)
     inner = np.empty((rows, layers.down.weights.shape[2]), _float)
     for layer in range(len(layers.qkv.weights)):
         _normalise(x, layers.norms[2 * layer], epsilon, normed)
-        _multiply(normed, layers.qkv.weights[layer], layers.qkv.scales[layer], qkv, False, threads)
+        _multiply(normed, layers.qkv.weights[layer], layers.qkv.scales[layer], qkv, threads)
         _place(qkv, sequences, slots, keys[layer], values[layer], cosines, sines, heads)
-        _attend(qkv, sequences, slots, keys[layer], values[layer], seen)
-        _multiply(seen, layers.out.weights[layer], layers.out.scales[layer], x, True, threads)
+        _attend(qkv, sequences, slots, keys[layer], values[layer], seen, scores)
+        _multiply(seen, layers.out.weights[layer], layers.out.scales[layer], part, threads)
+        _add(x, part)
         _normalise(x, layers.norms[2 * layer + 1], epsilon, normed)
-        _multiply(normed, layers.gate_up.weights[layer], layers.gate_up.scales[layer], both, False, threads)
-        _gate(both, inner)
-        _multiply(inner, layers.down.weights[layer], layers.down.scales[layer], x, True, threads)
+        _multiply(normed, layers.gate_up.weights[layer], layers.gate_up.scales[layer], both, threads)
+        _gate(both, inner, threads)
+        _multiply(inner, layers.down.weights[layer], layers.down.scales[layer], part, threads)
+        _add(x, part)
     _normalise(x, layers.norms[-1], epsilon, normed)
     return normed
 
@@ -84,48 +90,49 @@ def _normalise(x, weights, epsilon, out):
 
 
 @njit(**_PLAIN, parallel=True)
-def _multiply(x, weights, scales, out, add, threads):
-    """`out (rows, n)` = or += x (rows, m) @ weights (n, m)^T; n is even."""
+def _multiply(x, weights, scales, out, threads):
+    """`out (rows, n)` = x (rows, m) @ weights (n, m)^T; n is even."""
     count = len(weights)
     chunk = (count // 2 + threads - 1) // threads * 2
     for part in prange(threads):
         begin, end = part * chunk, min(count, (part + 1) * chunk)
-        if len(x) >= 4:
-            for n in range(begin, end, 2):
-                for row in range(0, len(x), 4):
-                    _two_by_four(x, weights, scales, out, add, n, min(row, len(x) - 4), row)
-        else:
+        if len(x) == 1:
             for n in range(begin, end):
-                if len(x) == 2:
-                    _one_by_two(x, weights, scales, out, add, n)
-                else:
-                    for row in range(len(x)):
-                        _one_by_one(x, weights, scales, out, add, n, row)
+                _one_by_one(x, weights, scales, out, n)
+        elif len(x) < 4:
+            for n in range(begin, end):
+                _one_by_two(x, weights, scales, out, n, 0)
+                if len(x) == 3:
+                    _one_by_two(x, weights, scales, out, n, 1)
+        else:
+            for block in range(begin, end, _BLOCK):
+                for row in range(0, len(x), 4):
+                    for n in range(block, min(block + _BLOCK, end), 2):
+                        _two_by_four(x, weights, scales, out, n, min(row, len(x) - 4))
 
 
 @njit(**_PLAIN)
-def _one_by_one(x, weights, scales, out, add, n, row):
+def _one_by_one(x, weights, scales, out, n):
     a = _float(0)
     for i in range(weights.shape[1]):
-        a += _value(weights[n, i]) * x[row, i]
-    _put(out, row, n, a * scales[n], add)
+        a += _value(weights[n, i]) * x[0, i]
+    out[0, n] = a * scales[n]
 
 
 @njit(**_PLAIN)
-def _one_by_two(x, weights, scales, out, add, n):
+def _one_by_two(x, weights, scales, out, n, row):
     """Guidance has two rows for each clip; they share what is read."""
     a = b = _float(0)
     for i in range(weights.shape[1]):
         w = _value(weights[n, i])
-        a += w * x[0, i]
-        b += w * x[1, i]
-    _put(out, 0, n, a * scales[n], add)
-    _put(out, 1, n, b * scales[n], add)
+        a += w * x[row, i]
+        b += w * x[row + 1, i]
+    out[row, n], out[row + 1, n] = a * scales[n], b * scales[n]
 
 
 @njit(**_PLAIN)
-def _two_by_four(x, weights, scales, out, add, n, row, first):
-    """Eight sums at once, as many as registers hold; of the rows from `row` on only those from `first` on are wanted."""
+def _two_by_four(x, weights, scales, out, n, row):
+    """Eight sums at once, as many as registers hold."""
     a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = _float(0)
     for i in range(weights.shape[1]):
         v, w = _value(weights[n, i]), _value(weights[n + 1, i])
@@ -138,25 +145,28 @@ def _two_by_four(x, weights, scales, out, add, n, row, first):
         b1 += w * x1
         b2 += w * x2
         b3 += w * x3
-    for j, (a, b) in enumerate(((a0, b0), (a1, b1), (a2, b2), (a3, b3))):
-        if row + j >= first:
-            _put(out, row + j, n, a * scales[n], add)
-            _put(out, row + j, n + 1, b * scales[n + 1], add)
+    v, w = scales[n], scales[n + 1]
+    out[row, n], out[row + 1, n], out[row + 2, n], out[row + 3, n] = a0 * v, a1 * v, a2 * v, a3 * v
+    out[row, n + 1], out[row + 1, n + 1], out[row + 2, n + 1], out[row + 3, n + 1] = b0 * w, b1 * w, b2 * w, b3 * w
 
 
 @njit(**_PLAIN)
-def _put(out, row, n, value, add):
-    out[row, n] = value + (out[row, n] if add else _float(0))
+def _add(x, part):
+    for row in range(len(x)):
+        for i in range(x.shape[1]):
+            x[row, i] += part[row, i]
 
 
 @njit(**_PLAIN, parallel=True)
-def _gate(both, out):
+def _gate(both, out, threads):
     """`out (rows, n)` = silu of the first half of `both (rows, 2 n)` times the second."""
     half = out.shape[1]
-    for i in prange(out.size):
-        row, n = i // half, i % half
-        gate = both[row, n]
-        out[row, n] = gate / (_float(1) + np.exp(-gate)) * both[row, half + n]
+    chunk = (half + threads - 1) // threads
+    for part in prange(threads):
+        for row in range(len(out)):
+            for n in range(part * chunk, min(half, (part + 1) * chunk)):
+                gate = both[row, n]
+                out[row, n] = gate / (_float(1) + np.exp(-gate)) * both[row, half + n]
 
 
 def _value(weight):
@@ -187,34 +197,39 @@ def _place(qkv, sequences, slots, keys, values, cosines, sines, heads):
             key, value = (heads + group) * size, (heads + groups + group) * size
             for i in range(size):
                 keys[sequence, group, slot, i] = qkv[row, key + i]
-                values[sequence, group, slot, i] = qkv[row, value + i]
+                values[sequence, group, i, slot] = qkv[row, value + i]
 
 
 @njit(**_PLAIN, parallel=True)
-def _attend(qkv, sequences, slots, keys, values, out):
-    groups, size = keys.shape[1], keys.shape[3]
-    heads = out.shape[1] // size
+def _attend(qkv, sequences, slots, keys, values, out, scores):
+    threads = len(scores)
+    heads = out.shape[1] // keys.shape[3]
+    chunk = (len(qkv) * heads + threads - 1) // threads
+    for part in prange(threads):
+        for unit in range(part * chunk, min(len(qkv) * heads, (part + 1) * chunk)):
+            _attend_one(qkv, sequences, slots, keys, values, out, scores, unit // heads, unit % heads, part)
+
+
+@njit(**_PLAIN)
+def _attend_one(qkv, sequences, slots, keys, values, out, scores, row, head, part):
+    """One head of one token; `scores[part]` is room to work in."""
+    size = keys.shape[3]
+    sequence, past, group = sequences[row], slots[row] + 1, head * keys.shape[1] * size // out.shape[1]
     scale = _float(1) / np.sqrt(_float(size))
-    for unit in prange(len(qkv) * heads):
-        row, head = unit // heads, unit % heads
-        past = slots[row] + 1
-        k, v = keys[sequences[row], head * groups // heads], values[sequences[row], head * groups // heads]
-        query = qkv[row, head * size : (head + 1) * size]
-        scores = np.empty(past, _float)
-        top = _float(-1e30)
+    first = head * size
+    top = _float(-1e30)
+    for t in range(past):
+        score = _float(0)
+        for i in range(size):
+            score += qkv[row, first + i] * keys[sequence, group, t, i]
+        scores[part, t] = score * scale
+        top = max(top, scores[part, t])
+    total = _float(0)
+    for t in range(past):
+        scores[part, t] = np.exp(scores[part, t] - top)
+        total += scores[part, t]
+    for i in range(size):
+        mixed = _float(0)
         for t in range(past):
-            score = _float(0)
-            for i in range(size):
-                score += query[i] * k[t, i]
-            scores[t] = score * scale
-            top = max(top, scores[t])
-        total = _float(0)
-        for t in range(past):
-            scores[t] = np.exp(scores[t] - top)
-            total += scores[t]
-        mix = out[row, head * size : (head + 1) * size]
-        mix[:] = _float(0)
-        for t in range(past):
-            share = scores[t] / total
-            for i in range(size):
-                mix[i] += share * v[t, i]
+            mixed += scores[part, t] * values[sequence, group, i, t]
+        out[row, first + i] = mixed / total

@@ -1,0 +1,139 @@
+"""The engine against transformers: the same model, run in two ways."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from backend.language.decoding import Sampling, sample_codes
+from backend.language.engine import Checkpoint, Engine, TorchEngine
+from backend.language.heads import AdapterConfig
+from backend.language.model import MotionLanguageModel, load_causal
+from backend.language.runtime import EngineModel, TextTokenizer
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tiny import write_base
+
+CODES = 64
+# How far the distribution of the next code may be from that of float32 in transformers: the share of it that lies elsewhere.
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.02, "int8": 0.05}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return write_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module", params=[("items", 1), ("items", 3), ("digits", 1)], ids=lambda form: "-".join(map(str, form)))
+def plain(request, base):
+    vocabulary, levels = request.param
+    causal, tokenizer = load_causal(base, torch.float32)
+    torch.manual_seed(0)
+    model = MotionLanguageModel(causal, tokenizer, AdapterConfig(rank=4, vocabulary=vocabulary), CODES, levels)
+    for parameter in model.parameters():
+        if parameter.requires_grad:  # an untrained adapter is zero and would hide mistakes
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    return model.eval()
+
+
+def engine_of(plain: MotionLanguageModel, base: Path, precision: str) -> EngineModel:
+    return EngineModel(base, plain.adapter_tensors(), plain.config, CODES, plain.vocabulary.levels, "cpu", precision)
+
+
+def prompt(model, caption: str) -> torch.Tensor:
+    return model.vocabulary.prompt([caption, (3, 2, 1)[: model.vocabulary.levels], " motion:"])
+
+
+def next_codes(model, prompts: list[torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
+    """Distributions (steps, B, R) of what follows, while both sequences are fed the rows (steps,)."""
+    with torch.inference_mode():
+        sequences = model.begin(prompts, len(rows))
+        found = []
+        for row in rows:
+            found.append(model.logits(sequences.last).softmax(-1))
+            ids = torch.full((len(prompts), 1, model.vocabulary.levels), 1)
+            ids[..., 0] = model.vocabulary.rows[row]
+            sequences.feed(ids)
+        return torch.stack(found)
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+def test_the_next_code_is_as_likely_as_in_transformers(plain, base, precision):
+    """Two prompts of different lengths, side by side."""
+    prompts = [prompt(plain, "a man waves with the left hand"), prompt(plain, "so")]
+    rows = torch.arange(8) % len(plain.vocabulary.rows)
+    expected, found = (next_codes(model, prompts, rows) for model in (plain, engine_of(plain, base, precision)))
+    assert (expected - found).abs().sum(-1).max() / 2 < TOLERANCE[precision]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_the_likeliest_codes_are_those_of_transformers(plain, base, guidance):
+    fast = engine_of(plain, base, "float32")
+    asked, unasked = prompt(plain, "a man waves with the left hand"), prompt(plain, "so")
+    for samples in (1, 3):
+        expected, found = (
+            sample_codes(model, asked, 12, Sampling(0, guidance=guidance), samples, without=unasked) for model in (plain, fast)
+        )
+        assert torch.equal(expected, found)
+
+
+def test_samples_are_those_of_transformers(plain, base):
+    """The same noise and the same scores give the same codes; that the scores are the same at any precision is tested above."""
+    asked = prompt(plain, "a man waves")
+    expected, found = (sample_codes(model, asked, 12, Sampling(seed=4), 5) for model in (plain, engine_of(plain, base, "float32")))
+    assert torch.equal(expected, found)
+
+
+def test_the_first_of_several_is_the_one_made_alone(plain, base):
+    fast = engine_of(plain, base, "float32")
+    alone, several = (sample_codes(fast, prompt(plain, "a man waves"), 12, Sampling(seed=4), samples) for samples in (1, 5))
+    assert torch.equal(alone[0], several[0])
+    assert not torch.equal(several[0], several[1])
+
+
+def test_an_answer_goes_on_from_what_it_is_given(plain, base):
+    fast = engine_of(plain, base, "float32")
+    asked = prompt(plain, "a man waves")
+    whole = sample_codes(fast, asked, 9, Sampling(temperature=0))
+    given = [[tuple(position) for position in whole[0, :4].tolist()]] * 2
+    rest = sample_codes(fast, asked, 9, Sampling(temperature=0), samples=2, given=given)
+    assert rest.tolist() == whole.tolist() * 2
+
+
+def test_torchs_engine_computes_the_same(plain, base):
+    fast = engine_of(plain, base, "float32")
+    checkpoint = Checkpoint(base)
+    lora = {name: value for name, value in plain.adapter_tensors().items() if "lora" in name}
+    layers = checkpoint.layers(lora, plain.config.alpha / plain.config.rank)
+    other: Engine = TorchEngine(checkpoint.shape, layers, checkpoint.last_norm, "cpu", torch.float32)
+    asked, unasked = prompt(plain, "a man waves with the left hand"), prompt(plain, "so")
+    expected = sample_codes(fast, asked, 12, Sampling(seed=2, guidance=2.0), 3, without=unasked)
+    fast.engine = other
+    assert torch.equal(sample_codes(fast, asked, 12, Sampling(seed=2, guidance=2.0), 3, without=unasked), expected)
+
+
+def test_an_adapter_of_another_model_is_refused(plain, base):
+    tensors = plain.adapter_tensors()
+    first = next(name for name in tensors if "lora" in name)
+    with pytest.raises(ValueError, match="does not fit"):
+        EngineModel(base, tensors | {first.replace("layers.0", "layers.7"): tensors[first]}, plain.config, CODES, 1, "cpu", "float32")
+
+
+def test_a_model_that_is_not_like_llama_is_refused(base, tmp_path):
+    facts = (base / "config.json").read_text(encoding="utf-8")
+    (tmp_path / "config.json").write_text(facts.replace('"hidden_act": "silu"', '"hidden_act": "gelu"'), encoding="utf-8")
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="not built like LLaMA"):
+        Checkpoint(tmp_path)
+
+
+def test_the_text_tokenizer_is_transformers(base):
+    _, theirs = load_causal(base, torch.float32)
+    ours = TextTokenizer(base)
+    for text in ("a person walks forward.\n4.0 s, first ", "Wörter, 2 × 3", ""):
+        assert ours.encode(text, add_special_tokens=False) == theirs.encode(text, add_special_tokens=False)
+        assert ours.encode(text) == theirs.encode(text)
+    assert ours.eos_token_id == theirs.eos_token_id
+    assert ours.convert_tokens_to_ids([*"0123456789,"]) == theirs.convert_tokens_to_ids([*"0123456789,"])

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -89,7 +90,7 @@ def load_kernels() -> ModuleType:
         temporary.replace(path)
     spec = importlib.util.spec_from_file_location("motiongpt_kernels", path)
     assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # compiled code refers to the classes in it by name
     spec.loader.exec_module(module)
     return module
 

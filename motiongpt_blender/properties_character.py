@@ -1,24 +1,17 @@
 """What the animator says about a character, kept with its armature object."""
 # pyright: reportInvalidTypeForm=false
 
-import re
-
 import bpy
 from bpy.props import EnumProperty, FloatProperty, PointerProperty, StringProperty
 
 from ..backend.motion.skeleton import SMPL
 
 
-def _label(joint: str) -> str:
-    """The joint's name as animators say it: what SMPL calls a foot is where the toes start."""
-    return re.sub(r"(\d)", r" \1", joint.replace("foot", "toes").replace("_", " ")).title()
-
-
 class MotionGPTBones(bpy.types.PropertyGroup):
     """The name of each joint's bone, empty where there is none."""
 
     __annotations__ = {
-        joint: StringProperty(name=_label(joint), description="The bone that starts at this joint and turns with it")
+        joint: StringProperty(name=joint.replace("_", " ").title(), description="The bone that starts at this joint and turns with it")
         for joint in SMPL.joints
     }
 

@@ -76,7 +76,7 @@ class Generator:
         base = find_base(bundle.base, on_progress)
         try:
             if device == "cpu":
-                _check_memory(memory_needed_mb(base, precision), wanted.memory_limit_mb, "needs about")
+                _check_memory(memory_needed_mb(base, precision), wanted.memory_limit_mb)
             say("Loading the language model", 1, 4)
             model = EngineModel(
                 base, bundle.adapter_tensors(), bundle.adapter, bundle.network.codes, bundle.network.levels, device, precision
@@ -91,7 +91,7 @@ class Generator:
         generator = cls(bundle, model, bundle.tokenizer().to(device), device)
         say("Making ready for this computer", 3, 4)
         generator.warm_up()
-        _check_memory(generator.info.memory_mb, wanted.memory_limit_mb, "takes")
+        _check_memory(generator.info.memory_mb, wanted.memory_limit_mb)
         say("Ready", 4, 4)
         return generator
 
@@ -234,10 +234,10 @@ def _memory_mb() -> float:
     return psutil.Process().memory_info().rss / 2**20
 
 
-def _check_memory(megabytes: float, limit: int, verb: str) -> None:
+def _check_memory(megabytes: float, limit: int) -> None:
     if 0 < limit < megabytes:
         raise MotionGPTError(
             Code.OUT_OF_MEMORY,
-            f"The model {verb} {megabytes:.0f} MB of memory, and {limit} MB are allowed.",
+            f"The model needs {megabytes:.0f} MB of memory, and {limit} MB are allowed.",
             "Raise the limit in the preferences, or choose the precision int8 or a smaller model.",
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LANGUAGES = ROOT / "motiongpt_blender" / "translations"
-BACKEND = [ROOT / "backend" / part for part in ("generation.py", "server.py", "files.py", "language", "models", "motion", "protocol")]
+_NOT_SERVED = {"commands", "training", "data", "evaluation"}  # folders of the backend that speak to the command line alone
 _LABELS = {"bl_label", "bl_description", "bl_category"}
 _KEYWORDS = {"text", "name", "description", "title", "message", "confirm_text", "heading", "placeholder"}
 _TOLD = {"MotionGPTError", "say", "on_progress"}  # the calls of the backend whose texts reach the animator
@@ -35,8 +35,8 @@ def collect() -> set[str]:
     found = set()
     for path in sorted((ROOT / "motiongpt_blender").rglob("*.py")):
         found.update(_texts(ast.parse(path.read_text(encoding="utf-8"))))
-    for place in BACKEND:
-        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
+    for path in sorted((ROOT / "backend").rglob("*.py")):
+        if not _NOT_SERVED.intersection(path.parts):
             for call in _calls(ast.parse(path.read_text(encoding="utf-8")), _TOLD):
                 found.update(_texts(call))
     joints = json.loads((ROOT / "backend" / "motion" / "skeletons" / "smpl22.json").read_text(encoding="utf-8"))["joints"]

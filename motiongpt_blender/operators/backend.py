@@ -7,6 +7,7 @@ from bpy.props import BoolProperty, StringProperty
 from ...backend.protocol.errors import MotionGPTError
 from .. import installation, jobs, preferences
 from ..translation import say
+from .at_once import AtOnce
 from .failure import fail
 
 
@@ -137,12 +138,11 @@ class MOTIONGPT_OT_backend_unload(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class MOTIONGPT_OT_backend_stop(bpy.types.Operator):
+class MOTIONGPT_OT_backend_stop(AtOnce, bpy.types.Operator):
     bl_idname = "motiongpt.backend_stop"
     bl_label = "Stop Backend"
     bl_description = "End the backend and free its memory"
-
-    wait: BoolProperty(name="Wait", description="Stopping is always waited for", options={"HIDDEN", "SKIP_SAVE"})
+    bl_options = {"REGISTER"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -155,10 +155,11 @@ class MOTIONGPT_OT_backend_stop(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class MOTIONGPT_OT_open_log(bpy.types.Operator):
+class MOTIONGPT_OT_open_log(AtOnce, bpy.types.Operator):
     bl_idname = "motiongpt.open_log"
     bl_label = "Open Log"
     bl_description = "Open what the backend, or the last set-up if that failed, has written"
+    bl_options = {"REGISTER"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -171,16 +172,17 @@ class MOTIONGPT_OT_open_log(bpy.types.Operator):
         return bpy.ops.wm.path_open(filepath=str(installation.log()))
 
 
-class MOTIONGPT_OT_open_preferences(bpy.types.Operator):
+class MOTIONGPT_OT_open_preferences(AtOnce, bpy.types.Operator):
     bl_idname = "motiongpt.open_preferences"
     bl_label = "Preferences"
     bl_description = "Open the preferences of MotionGPT"
+    bl_options = {"REGISTER"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         return bpy.ops.preferences.addon_show(module=preferences.PACKAGE)
 
 
-class MOTIONGPT_OT_bundle_folder_add(bpy.types.Operator):
+class MOTIONGPT_OT_bundle_folder_add(AtOnce, bpy.types.Operator):
     bl_idname = "motiongpt.bundle_folder_add"
     bl_label = "Add Bundle Folder"
     bl_description = "Add a folder in which motion models are looked for"
@@ -197,7 +199,7 @@ class MOTIONGPT_OT_bundle_folder_add(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class MOTIONGPT_OT_bundle_folder_remove(bpy.types.Operator):
+class MOTIONGPT_OT_bundle_folder_remove(AtOnce, bpy.types.Operator):
     bl_idname = "motiongpt.bundle_folder_remove"
     bl_label = "Remove Bundle Folder"
     bl_description = "Take the selected folder off the list; nothing is deleted"
@@ -215,7 +217,7 @@ class MOTIONGPT_OT_bundle_folder_remove(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class MOTIONGPT_OT_bundle_choose(bpy.types.Operator):
+class MOTIONGPT_OT_bundle_choose(AtOnce, bpy.types.Operator):
     bl_idname = "motiongpt.bundle_choose"
     bl_label = "Choose Bundle"
     bl_description = "Use this motion model from now on"

@@ -34,6 +34,7 @@ class _CharacterPanel(bpy.types.Panel):
 class MOTIONGPT_PT_character(_CharacterPanel):
     bl_label = "Character"
     bl_parent_id = "MOTIONGPT_PT_main"
+    bl_order = 15
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, armature = self.layout, find_character(context)

@@ -51,7 +51,7 @@ def add_on_own_track(obj: bpy.types.Object, action: bpy.types.Action, start: int
 
 
 def _has_room(track: bpy.types.NlaTrack, first: float, last: float) -> bool:
-    return all(last < strip.frame_start or strip.frame_end < first for strip in track.strips)
+    return all(last <= strip.frame_start or strip.frame_end <= first for strip in track.strips)
 
 
 def _length(action: bpy.types.Action) -> float:

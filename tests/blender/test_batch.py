@@ -233,12 +233,14 @@ def test_actions_are_no_assets_unless_asked(scripted, table):
 
 
 def test_looping_row_makes_a_cyclic_action(scripted, tmp_path):
-    (tmp_path / "t.jsonl").write_text('{"prompt": "walk", "frames": 20, "loop": true}\n', encoding="utf-8")
-    add_character("Anna")
+    """Its strip goes on to where it would begin again, which is where the next one starts."""
+    (tmp_path / "t.jsonl").write_text('{"prompt": "walk", "frames": 20, "loop": true}\n{"prompt": "sit", "frames": 9}\n', encoding="utf-8")
+    anna = add_character("Anna")
     bake(filepath=str(tmp_path / "t.jsonl"))
     action = bpy.data.actions["walk"]
-    assert action.use_cyclic and (action.frame_start, action.frame_end) == (1, 20)
-    assert scripted.requests[0].loop
+    assert action.use_cyclic and (action.frame_start, action.frame_end) == (1, 21)
+    assert [request.loop for request in scripted.requests] == [True, False]
+    assert strips(anna) == [[("walk", 1, 21), ("sit", 21, 29)]]
 
 
 def test_row_can_name_its_character(scripted, tmp_path):

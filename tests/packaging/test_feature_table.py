@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROWS = [
-    line.strip("| ").split(" | ") for line in (ROOT / "docs" / "features.md").read_text(encoding="utf-8").splitlines() if "| **" in line
-]
+TABLE = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+ROWS = [line.strip("| ").split(" | ") for line in TABLE.splitlines() if "| **" in line]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])

@@ -2,6 +2,7 @@
 # make test   everything that can be tested, the built extension in a real Blender included
 # make zip    the extension for every platform in build/extension
 # make backend   the environment that the backend runs in, .venv-backend
+# make bench  what everything takes, beside the plain ways of doing it; build/bench/report.json
 # make lint   ruff and pyright
 # make clean  remove what the build made; environments and trainings stay
 
@@ -13,7 +14,7 @@ BLENDER_ENVIRONMENTS := .venv $(if $(and $(PYTHON_311),$(PYTHON_313)),.venv-3.13
 BLENDER_LIBRARIES := libx11-6 libxrender1 libxxf86vm1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test zip lint clean environments backend
+.PHONY: demo test bench zip lint clean environments backend
 
 demo: .venv/.made .venv-backend/.made
 	.venv-backend/bin/motiongpt base
@@ -22,6 +23,11 @@ demo: .venv/.made .venv-backend/.made
 
 test: environments
 	.venv-backend/bin/python tools/run_tests.py $(BLENDER_ENVIRONMENTS)
+
+bench: .venv/.made .venv-backend/.made
+	.venv-backend/bin/motiongpt base
+	zip=$$(.venv/bin/python tools/build_extension.py) && \
+	    .venv-backend/bin/python benchmarks/bench.py --blender .venv/bin/python --zip "$$zip"
 
 backend: .venv-backend/.made
 

@@ -26,7 +26,7 @@ class CpuEngine:
     def __init__(self, shape: Shape, layers: Iterator[Layer], last_norm: Tensor, precision: str) -> None:
         self.shape = shape
         kernels = load_kernels()
-        self._forward = kernels.forward
+        self._forward, self._stride = kernels.forward, kernels.STRIDE
         sizes = {
             "qkv": ((shape.heads + 2 * shape.groups) * shape.head_dim, shape.width),
             "out": (shape.width, shape.heads * shape.head_dim),
@@ -49,6 +49,7 @@ class CpuEngine:
 
     def start(self, batch: int, room: int) -> None:
         shape = self.shape
+        room += -room % self._stride
         self._keys = np.zeros((shape.layers, batch, shape.groups, room, shape.head_dim), np.float32)
         self._values = np.zeros((shape.layers, batch, shape.groups, shape.head_dim, room), np.float32)
         self._cosines, self._sines = (table.numpy() for table in rotary_tables(self.shape, room))

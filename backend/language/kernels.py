@@ -13,6 +13,8 @@ from numba.extending import overload
 
 _PLAIN: Any = {"fastmath": True, "nogil": True, "boundscheck": False}
 _float = np.float32
+STRIDE = 32  # places are attended to in steps of so many, the room of a cache is a multiple of it
+_FEW = 4  # rows below which starting the other threads takes longer than what they would do
 _BLOCK = 16  # outputs whose weights stay in the first cache while all rows are multiplied with them
 
 
@@ -160,13 +162,20 @@ def _add(x, part):
 @njit(**_PLAIN, parallel=True)
 def _gate(both, out, threads):
     """`out (rows, n)` = silu of the first half of `both (rows, 2 n)` times the second."""
+    if len(out) < _FEW:
+        _gate_part(both, out, 0, 1)
+    else:
+        for part in prange(threads):
+            _gate_part(both, out, part, threads)
+
+
+@njit(**_PLAIN)
+def _gate_part(both, out, part, parts):
     half = out.shape[1]
-    chunk = (half + threads - 1) // threads
-    for part in prange(threads):
-        for row in range(len(out)):
-            for n in range(part * chunk, min(half, (part + 1) * chunk)):
-                gate = both[row, n]
-                out[row, n] = gate / (_float(1) + np.exp(-gate)) * both[row, half + n]
+    for row in range(len(out)):
+        for n in range(half * part // parts, half * (part + 1) // parts):
+            gate = both[row, n]
+            out[row, n] = gate / (_float(1) + np.exp(-gate)) * both[row, half + n]
 
 
 def _value(weight):
@@ -202,34 +211,40 @@ def _place(qkv, sequences, slots, keys, values, cosines, sines, heads):
 
 @njit(**_PLAIN, parallel=True)
 def _attend(qkv, sequences, slots, keys, values, out, scores):
-    threads = len(scores)
-    heads = out.shape[1] // keys.shape[3]
-    chunk = (len(qkv) * heads + threads - 1) // threads
-    for part in prange(threads):
-        for unit in range(part * chunk, min(len(qkv) * heads, (part + 1) * chunk)):
-            _attend_one(qkv, sequences, slots, keys, values, out, scores, unit // heads, unit % heads, part)
+    """What every head of every token makes of the places it sees; a row of `scores (threads, room)` is room to work in."""
+    if len(out) < _FEW:
+        _attend_part(qkv, sequences, slots, keys, values, out, scores, 0, 1)
+    else:
+        for part in prange(len(scores)):
+            _attend_part(qkv, sequences, slots, keys, values, out, scores, part, len(scores))
 
 
 @njit(**_PLAIN)
-def _attend_one(qkv, sequences, slots, keys, values, out, scores, row, head, part):
-    """One head of one token; `scores[part]` is room to work in."""
+def _attend_part(qkv, sequences, slots, keys, values, out, scores, part, parts):
     size = keys.shape[3]
-    sequence, past, group = sequences[row], slots[row] + 1, head * keys.shape[1] * size // out.shape[1]
+    heads = out.shape[1] // size
+    count = len(out) * heads
     scale = _float(1) / np.sqrt(_float(size))
-    first = head * size
-    top = _float(-1e30)
-    for t in range(past):
-        score = _float(0)
-        for i in range(size):
-            score += qkv[row, first + i] * keys[sequence, group, t, i]
-        scores[part, t] = score * scale
-        top = max(top, scores[part, t])
-    total = _float(0)
-    for t in range(past):
-        scores[part, t] = np.exp(scores[part, t] - top)
-        total += scores[part, t]
-    for i in range(size):
-        mixed = _float(0)
+    for unit in range(count * part // parts, count * (part + 1) // parts):
+        row, head = unit // heads, unit % heads
+        sequence, past, group = sequences[row], slots[row] + 1, head * keys.shape[1] // heads
+        padded = (past + STRIDE - 1) // STRIDE * STRIDE
+        first = head * size
+        top = _float(-1e30)
         for t in range(past):
-            mixed += scores[part, t] * values[sequence, group, i, t]
-        out[row, first + i] = mixed / total
+            score = _float(0)
+            for i in range(size):
+                score += qkv[row, first + i] * keys[sequence, group, t, i]
+            scores[part, t] = score * scale
+            top = max(top, scores[part, t])
+        total = _float(0)
+        for t in range(past):
+            scores[part, t] = np.exp(scores[part, t] - top)
+            total += scores[part, t]
+        for t in range(past, padded):
+            scores[part, t] = _float(0)
+        for i in range(size):
+            mixed = _float(0)
+            for t in range(padded):
+                mixed += scores[part, t] * values[sequence, group, i, t]
+            out[row, first + i] = mixed / total

@@ -1,5 +1,6 @@
 """The engine against transformers: the same model, run in two ways."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from backend.language.runtime import EngineModel, TextTokenizer
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny import write_base
 
+ROOT = Path(__file__).parents[2]
 CODES = 64
 # How far the distribution of the next code may be from that of float32 in transformers: the share of it that lies elsewhere.
 TOLERANCE = {"float32": 1e-4, "bfloat16": 0.02, "int8": 0.05}
@@ -137,3 +139,22 @@ def test_the_text_tokenizer_is_transformers(base):
         assert ours.encode(text) == theirs.encode(text)
     assert ours.eos_token_id == theirs.eos_token_id
     assert ours.convert_tokens_to_ids([*"0123456789,"]) == theirs.convert_tokens_to_ids([*"0123456789,"])
+
+
+def test_kernels_are_compiled_once(plain, base):
+    """Another process finds what this one compiled."""
+    sample_codes(engine_of(plain, base, "float32"), prompt(plain, "a man waves"), 2, Sampling())
+    script = "\n".join(
+        [
+            "import torch; from pathlib import Path",
+            "from backend.language.cpu import CpuEngine, load_kernels; from backend.language.engine import Checkpoint",
+            f"checkpoint = Checkpoint(Path({str(base)!r}))",
+            "engine = CpuEngine(checkpoint.shape, checkpoint.layers({}, 1.0), checkpoint.last_norm, 'float32')",
+            "engine.start(1, 4)",
+            "engine.run(torch.zeros(1, 1, checkpoint.shape.width), torch.zeros(1, 1, dtype=torch.long))",
+            "stats = load_kernels().forward.stats",
+            "print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))",
+        ]
+    )
+    said = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["1", "0"]

@@ -8,7 +8,7 @@ from backend.motion import rotations
 from backend.motion.features import facing
 from backend.motion.skeleton import SMPL
 from backend.protocol.errors import Code, MotionGPTError
-from backend.protocol.messages import Generate, MadeClip, Pose, Segment
+from backend.protocol.messages import Generate, Load, MadeClip, Pose, Segment
 
 WALK = "a person walks forward."
 
@@ -137,6 +137,9 @@ def test_every_token_is_told_and_cancel_comes_before_the_next(generator):
         ({"prompt": "walk " * 1000}, "5000 characters"),
         ({"frames": 0}, "clip of 0 s"),
         ({"frames": 24_000}, "clip of 1000 s"),
+        ({"samples": 0}, "variations"),
+        ({"samples": 16, "candidates": 5}, "16 variations of 5"),
+        ({"segments": ()}, "clip of 0 s"),
         ({"fps": 0.0}, "rate"),
         ({"seed": 10**30}, "seed"),
         ({"frames": 10, "loop": True}, "too short"),
@@ -152,3 +155,67 @@ def test_requests_that_cannot_be_met_say_why(generator, request_, what):
     with pytest.raises(MotionGPTError, match=what) as error:
         make(generator, **request_)
     assert error.value.code == Code.INVALID_PARAMS
+
+
+def test_variations_differ_and_the_first_is_the_clip_alone(generator):
+    request = Generate((Segment(WALK, 40),), 20.0, seed=3, samples=3)
+    first, *others = generator.generate(request, lambda done, total: None, lambda: False).clips
+    assert len(others) == 2
+    for other in others:
+        assert np.abs(other.joints - first.joints).max() > 0.01
+
+
+def test_of_several_candidates_the_one_nearest_to_the_poses_is_kept(generator):
+    poses = (crouch(0), crouch(39, place=(0.0, 1.0)))
+    request = {"segments": (Segment("", 40),), "fps": 20.0, "seed": 3, "poses": poses}
+    four = generator.generate(Generate(**request, samples=4), lambda done, total: None, lambda: False)
+    best = generator.generate(Generate(**request, candidates=4), lambda done, total: None, lambda: False)
+    assert len(best.clips) == 1
+    assert best.clips[0].model_error_mm == pytest.approx(min(clip.model_error_mm for clip in four.clips), rel=1e-3)
+
+
+def test_motion_longer_than_the_model_answers_at_once(generator):
+    poses = (crouch(0), crouch(150), crouch(299, place=(2.0, 3.0)))
+    told: list[tuple[int, int]] = []
+    request = Generate((Segment(WALK, 300),), 20.0, seed=3, poses=poses)
+    clip = generator.generate(request, lambda done, total: told.append((done, total)), lambda: False).clips[0]
+    assert clip.joints.shape == (300, 22, 3)
+    assert clip.constraint_error_mm < 1.0 and clip.constraint_error_deg < 0.1
+    assert told == [(i, 75) for i in range(1, 76)]
+
+
+def test_segments_follow_each_other_without_a_seam(generator):
+    def joints(second: str) -> np.ndarray:
+        request = Generate((Segment("a person runs forward.", 60), Segment(second, 60)), 20.0, seed=3)
+        return generator.generate(request, lambda done, total: None, lambda: False).clips[0].joints.astype(np.float64)
+
+    still, running = joints("a person stands still."), joints("a person runs forward.")
+    steps = np.linalg.norm(np.diff(still, axis=0), axis=-1).max(axis=-1)
+    assert steps[58:62].max() < 1.5 * np.delete(steps, slice(58, 62)).max()
+    assert np.abs(still[60:] - running[60:]).max() > 0.3
+
+
+def test_previews_come_early_and_end_near_the_clip(generator):
+    shown: list[tuple[int, int, np.ndarray]] = []
+    done = [0]
+
+    def count(now: int, total: int) -> None:
+        done[0] = now
+
+    request = Generate((Segment(WALK, 235),), 24.0, seed=3, poses=(crouch(0, place=(1.0, 2.0)),))
+    clip = generator.generate(request, count, lambda: False, lambda first, part: shown.append((first, done[0], part.root))).clips[0]
+    assert shown[0][0] == 0 and shown[0][1] <= 0.1 * 49
+    np.testing.assert_allclose(shown[0][2][0, [0, 2]], [1.0, 2.0], atol=1e-6)
+    first, _, root = shown[-1]
+    assert np.linalg.norm(root[0] - clip.root_translation[first]) < 0.3
+
+
+def test_more_memory_than_is_allowed_is_refused():
+    with pytest.raises(MotionGPTError, match=r"needs about \d+ MB of memory, and 100 MB are allowed") as error:
+        Generator.load(Load(device="cpu", memory_limit_mb=100))
+    assert error.value.code == Code.OUT_OF_MEMORY and error.value.remedy
+
+
+def test_precisions_that_are_not_there_are_named():
+    with pytest.raises(MotionGPTError, match="int3"):
+        Generator.load(Load(device="cpu", precision="int3"))

@@ -3,4 +3,4 @@
 What is heavy (torch, transformers) is imported inside `run`, so that every command starts fast and `--help` needs nothing.
 """
 
-COMMANDS = ("generate", "doctor", "serve", "base", "data", "train", "bundle")
+COMMANDS = ("generate", "doctor", "serve", "base", "data", "train", "bundle", "evaluate")

@@ -1,4 +1,4 @@
-"""`motiongpt train tokenizer` and `motiongpt train language`: both resume where they stopped."""
+"""`motiongpt train`: a tokenizer, the adapter of a language model, an evaluator. All resume where they stopped."""
 
 import argparse
 import dataclasses
@@ -15,19 +15,21 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     tokenizer = actions.add_parser("tokenizer", help="train the motion VQ-VAE")
     language = actions.add_parser("language", help="train the adapter of the language model")
     language.add_argument("--tokenizer", type=Path, required=True, help="the folder of a trained tokenizer, or of a bundle")
-    for parser in (tokenizer, language):
+    evaluator = actions.add_parser("evaluator", help="train the networks that `motiongpt evaluate` compares motion and text with")
+    for parser in (tokenizer, language, evaluator):
         parser.add_argument("--data", type=Path, required=True, help="a folder made by `motiongpt data build`")
         parser.add_argument("--out", type=Path, required=True, help="the folder of this training; an unfinished one is gone on with")
         parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-        parser.add_argument("--begin", type=Path, metavar="BUNDLE", help="the folder of a bundle whose weights a new training starts from")
         parser.add_argument("--minutes", type=float, help="stop after so many; the same command goes on")
         parser.add_argument(
             "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, for example steps=2000 or network.width=256"
         )
+    for parser in (tokenizer, language):
+        parser.add_argument("--begin", type=Path, metavar="BUNDLE", help="the folder of a bundle whose weights a new training starts from")
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"tokenizer": _tokenizer, "language": _language}[args.action](args)
+    return {"tokenizer": _tokenizer, "language": _language, "evaluator": _evaluator}[args.action](args)
 
 
 def _tokenizer(args: argparse.Namespace) -> int:
@@ -49,6 +51,15 @@ def _language(args: argparse.Namespace) -> int:
     begin = _begin(args)
     plain = language.LanguageTraining(base=begin.base, adapter=begin.adapter) if begin else language.LanguageTraining()
     language.run(Dataset(args.data), args.tokenizer, args.out, _with(plain, args.set), choose(args.device), begin, args.minutes)
+    return 0
+
+
+def _evaluator(args: argparse.Namespace) -> int:
+    from ..data.dataset import Dataset
+    from ..models.devices import choose
+    from ..training import evaluator
+
+    evaluator.run(Dataset(args.data), args.out, _with(evaluator.EvaluatorTraining(), args.set), choose(args.device), args.minutes)
     return 0
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from . import rotations
 from .clip import Clip
+from .fit import fades
 from .skeleton import Skeleton
 from .smooth import settle
 
@@ -16,10 +17,12 @@ _ON_FLOOR = 0.1  # metres: a contact higher than that is on something else (a st
 _STEP = 0.02  # metres between the places of a foot in two given poses from which on it takes a step
 _STEP_SECONDS, _STEP_HEIGHT = 0.4, 0.06
 _GIVE = 0.003  # metres that a swinging foot may sink before it is lifted, so that lifting starts gently
+_HEEL = 0.5  # share of its height over a flat foot by which an ankle may come down on a foot that is not flat
 _STRETCH = 0.99  # share of the leg's length up to which it is stretched freely; a clip's own straight legs stay
 _SINKING = 5.0  # metres a second²: how fast the root may go down for a leg's sake
 _DEEPEST = 0.2  # metres: and how far
 _ROOT_SECONDS, _FOOT_SECONDS = 0.3, 0.15  # time over which root and feet give way
+_LEVEL_SECONDS = 0.4  # and over which the floor of a given pose that sinks or floats goes over into the real one
 _HARD = 1e4  # weight of what must hold, against the gentleness of the way there
 _HINGE = np.array([1.0, 0.0, 0.0])  # axis of the knee in the frame of the upper leg
 
@@ -170,9 +173,11 @@ def _offset(clip: Clip, joints: np.ndarray, leg: _Leg, pinned: np.ndarray, clear
 
     touching, heights = _touching(clip, joints, leg)
     sole = _heights(clip, joints, leg)
-    sunk = np.maximum(-sole[:, 1], np.minimum(-sole[:, 0], clip.skeleton.rest_heights[leg.ankle]))
+    sunk = np.maximum(-sole[:, 1], -sole[:, 0] - _HEEL * clip.skeleton.rest_heights[leg.ankle])
     # A given pose may sink into the floor or float above it; what is before and after leads there.
-    floor = settle(stiffness, free, np.where(pinned, np.where(touching, heights, np.minimum(-sunk, 0.0)), 0.0)[:, None])[:, 0]
+    fixed = np.flatnonzero(pinned)
+    level = np.where(touching, heights, np.minimum(-sunk, 0.0))[fixed]
+    floor = level @ fades(fixed, len(clip), np.full(len(fixed), _LEVEL_SECONDS * clip.fps)) if len(fixed) else np.zeros(len(clip))
     lift = np.maximum(sunk + clearance + np.minimum(floor, 0.0) - _GIVE, 0.0)
     held = touching & ~pinned
     wanted, weights = np.where(held, floor - heights, 0.0), free + stiffness * held

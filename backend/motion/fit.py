@@ -48,7 +48,7 @@ def fit(clip: Clip, constraints: Sequence[Constraint], keep_path: bool = False) 
     missing = rotations.multiply(wanted, rotations.inverse(clip.local[frames]))
     away = places - clip.root[frames]
     reaches = _reaches(clip, np.linalg.norm(poses - clip.joints[frames] - away[:, None], axis=-1).max(axis=-1))
-    weights = _weights(frames, len(clip), reaches)
+    weights = fades(frames, len(clip), reaches)
     local = rotations.multiply(_spread(missing, frames, weights), clip.local)
     root = clip.root + weights.T @ away
     if not keep_path:
@@ -133,10 +133,11 @@ def _spread(missing: np.ndarray, frames: np.ndarray, weights: np.ndarray) -> np.
     return offsets
 
 
-def _weights(frames: np.ndarray, length: int, reaches: np.ndarray) -> np.ndarray:
-    """Weights `(C, T)`: 1 at a constraint's own frame, 0 at all others' and beyond its reach `(C)` in frames, smooth between.
+def fades(frames: np.ndarray, length: int, reaches: np.ndarray) -> np.ndarray:
+    """Weights `(C, T)` of constraints at `frames (C)`, smooth over time.
 
-    Between two neighbours that both reach each other they sum to 1.
+    Each is 1 at its own frame and 0 at all others' and beyond its reach `(C)` in frames. Between two neighbours that both
+    reach each other they sum to 1.
     """
     time = np.arange(length)
     gaps = np.diff(frames, prepend=-np.inf, append=np.inf)

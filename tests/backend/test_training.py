@@ -13,30 +13,7 @@ from backend.protocol.errors import Code, MotionGPTError
 from backend.protocol.messages import Generate, Segment
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tiny import log, write_base, write_humanml3d, write_source
-
-TOKENIZER = ["network.width=24", "network.code_dim=16", "network.codes=32", "batch=4", "window=32", "warmup=2", "continuous_steps=2"]
-LANGUAGE = ["adapter.rank=2", "batch=2", "warmup=1", "shortest=4", "longest=12"]
-
-
-def settings(values: list[str]) -> list[str]:
-    return [part for value in values for part in ("--set", value)]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """The four training commands, one after another, as a user gives them."""
-    root = tmp_path_factory.mktemp("training")
-    write_source(root / "source")
-    base = write_base(root / "base")
-    assert main(["data", "build", "--source", str(root / "source"), "--out", str(root / "data")]) == 0
-    common = ["--data", str(root / "data"), "--device", "cpu"]
-    assert main(["train", "tokenizer", *common, "--out", str(root / "tokenizer"), *settings([*TOKENIZER, "steps=6"])]) == 0
-    language = ["train", "language", *common, "--tokenizer", str(root / "tokenizer"), "--out", str(root / "language")]
-    assert main([*language, *settings([*LANGUAGE, "steps=3", f"base.name={base}"])]) == 0
-    pack = ["bundle", "pack", "--data", str(root / "data"), "--tokenizer", str(root / "tokenizer"), "--language", str(root / "language")]
-    assert main([*pack, "--name", "tiny", "--out", str(root / "bundle")]) == 0
-    return root
+from tiny import LANGUAGE, TOKENIZER, log, settings, write_humanml3d
 
 
 def test_a_data_set_says_what_is_in_it(trained):

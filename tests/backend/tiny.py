@@ -11,6 +11,13 @@ from backend.models.base import SMOLLM2, find_base
 from backend.motion import rotations
 from backend.motion.skeleton import SMPL
 
+TOKENIZER = ["network.width=24", "network.code_dim=16", "network.codes=32", "batch=4", "window=32", "warmup=2", "continuous_steps=2"]
+LANGUAGE = ["adapter.rank=2", "batch=2", "warmup=1", "shortest=4", "longest=12"]
+
+
+def settings(values: list[str]) -> list[str]:
+    return [part for value in values for part in ("--set", value)]
+
 
 def write_source(folder: Path, clips: int = 6, frames: int = 90) -> Path:
     """Clips in the unpacked layout: a walker that swings arms and legs, each a little faster than the one before."""

@@ -25,6 +25,7 @@ from .rigs.smpl import add_body
 from .session import Session
 
 _BUSY_INTERVAL_SECONDS = 0.05
+_DELIVERING_INTERVAL_SECONDS = 0.005
 _IDLE_INTERVAL_SECONDS = 0.5
 
 Deliver = Callable[[messages.GenerateReply], Generator[None, None, None]]
@@ -90,7 +91,7 @@ def submit(context: bpy.types.Context, armature: bpy.types.Object, order: Order,
     require_animatable(armature)
     result.require_target(armature, order.delivery.mode)
     character = Handle.of(armature)
-    on_preview = preview.follow(character, order) if order.request.preview else None
+    on_preview = preview.follow(armature, order) if order.request.preview else None
     session.generate(backend_settings(context), order.request, deliver or (lambda reply: _deliver(character, order, reply)), on_preview)
     watch()
 
@@ -189,4 +190,6 @@ def _tick() -> float | None:
         redraw()
     if not session.running:
         return None
+    if session.delivering:
+        return _DELIVERING_INTERVAL_SECONDS
     return _BUSY_INTERVAL_SECONDS if session.busy else _IDLE_INTERVAL_SECONDS

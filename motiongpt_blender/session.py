@@ -10,6 +10,7 @@ from ..backend.protocol.errors import Code, MotionGPTError
 from .connection import Call, Connection, State
 
 _WAIT_INTERVAL_SECONDS = 0.005
+_DELIVER_SECONDS = 0.003  # of one tick of a timer
 
 OnReply = Callable[[messages.GenerateReply], Iterator[None]]
 OnBody = Callable[[messages.BodyReply], Iterator[None]]
@@ -61,6 +62,11 @@ class Session:
         return self._call is not None and isinstance(self._call.message, messages.Generate)
 
     @property
+    def delivering(self) -> bool:
+        """Whether what came back is being put into the file."""
+        return self._delivery is not None
+
+    @property
     def words(self) -> str:
         """Where things stand, for the animator."""
         if self._connection is None:
@@ -108,7 +114,7 @@ class Session:
     def generate(self, settings: Settings, request: messages.Generate, on_reply: OnReply, on_preview: OnPreview | None = None) -> None:
         """Have clips made, after whatever `start` has to do first; `pump` tells `on_preview` of what there is so far.
 
-        `on_reply` gets the clips and delivers them in steps, one each time that `pump` is called; it may raise MotionGPTError.
+        `on_reply` gets the clips and delivers them in short steps, between which Blender goes on; it may raise MotionGPTError.
         """
         self._prepare(settings)
         self.note = ""
@@ -129,8 +135,10 @@ class Session:
         self._request(request, on_done)
 
     def cancel(self) -> None:
-        """Have the current request end before its next token."""
-        if self._connection and self._call:
+        """Have the current request end before its next token, or what it brought not be delivered."""
+        if self._delivery is not None:
+            self._delivery, self.error = None, MotionGPTError(Code.CANCELLED, "Cancelled.")
+        elif self._connection and self._call:
             self._connection.cancel(self._call)
 
     def abandon(self, why: str) -> None:
@@ -149,7 +157,7 @@ class Session:
         self._connection = self._call = self._delivery = self._abandoned = self.model = None
 
     def pump(self) -> None:
-        """Handle what has arrived, or take one step of delivering it; never waits."""
+        """Handle what has arrived, or take a few steps of delivering it; never waits."""
         if self._delivery is not None:
             self._deliver()
             return
@@ -212,9 +220,11 @@ class Session:
         self._request(request, on_done, on_preview)
 
     def _deliver(self) -> None:
-        assert self._delivery
+        """Take steps of delivering, beginning none after `_DELIVER_SECONDS`."""
+        stop = time.monotonic() + _DELIVER_SECONDS
         try:
-            next(self._delivery)
+            while self._delivery is not None and time.monotonic() < stop:
+                next(self._delivery)
         except StopIteration:
             self._delivery = None
         except MotionGPTError as error:

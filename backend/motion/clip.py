@@ -36,7 +36,7 @@ class Clip:
 
     def placement(self, frame: int, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The turn `(4,)` about the vertical and the way `(3,)` over the floor that bring `frame` to where `joints (J, 3)` are and face."""
-        own = self.joints[frame]
+        own = self.skeleton.forward(self.local[frame], self.root[frame])
         turn = turn_between(facing(own, self.skeleton), facing(joints, self.skeleton))
         return turn, (joints[0] - rotations.rotate(turn, own[0])) * [1.0, 0.0, 1.0]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import bpy
 import numpy as np
@@ -19,21 +20,43 @@ from .keys import every_frame
 from .locks import Lock, bones_in_ik, hold, location_lock, rotation_lock
 
 
-def clip_to_channels(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip, fixed: Sequence[int] = ()) -> list[Channel]:
+@dataclass(frozen=True)
+class Puppet:
+    """What is read of a character once to put clips on it, which holds as long as nobody else changes it."""
+
+    rig: Rig
+    body: Body
+    switches: Sequence[Channel]
+
+
+def read_puppet(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Puppet:
+    """MotionGPTError if the armature is not a character's."""
+    rig, limbs = read_rig(armature), armature.motiongpt.limbs
+    switches = _switches(rig.controls, limbs, armature) if rig.controls else []
+    with _switched(armature, depsgraph, switches):
+        return Puppet(rig, read_body(rig, armature, depsgraph, limbs), switches)
+
+
+def puppet_channels(
+    puppet: Puppet, armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip, fixed: Sequence[int] = ()
+) -> list[Channel]:
     """What a clip of canonical motion is on the armature's bones, a value a frame; MotionGPTError if it cannot be put there.
 
     At the frames `fixed` of the clip, from 0, are poses that were read from this armature: they come out as they were. Switches
     between kinds of controls come with it.
     """
-    rig, settings = read_rig(armature), armature.motiongpt
-    switches = _switches(rig.controls, settings.limbs, armature) if rig.controls else []
-    with _switched(armature, depsgraph, switches):
-        body = read_body(rig, armature, depsgraph, settings.limbs)
-        motion, way = retarget(body, clip, fixed), []
-        if take := {"ROOT_BONE": _take_root_bone, "OBJECT": _take_object}.get(settings.root_motion):
+    rig, body, way = puppet.rig, puppet.body, []
+    with _switched(armature, depsgraph, puppet.switches):
+        motion = retarget(body, clip, fixed)
+        if take := {"ROOT_BONE": _take_root_bone, "OBJECT": _take_object}.get(armature.motiongpt.root_motion):
             ground, way = take(rig, armature, depsgraph, clip, fixed[0] if fixed else 0)
-            motion = ground.taken_off(motion, by_bone=settings.root_motion == "ROOT_BONE")
-        return [*switches, *way, *_body_channels(rig, body, armature, depsgraph, motion)]
+            motion = ground.taken_off(motion, by_bone=armature.motiongpt.root_motion == "ROOT_BONE")
+        return [*puppet.switches, *way, *_body_channels(rig, body, armature, depsgraph, motion)]
+
+
+def clip_to_channels(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip, fixed: Sequence[int] = ()) -> list[Channel]:
+    """As `puppet_channels`, of a character as it is now."""
+    return puppet_channels(read_puppet(armature, depsgraph), armature, depsgraph, clip, fixed)
 
 
 def write_clip(
@@ -61,10 +84,10 @@ def _switches(controls: Controls, limbs: Limbs, armature: bpy.types.Object) -> l
 @contextlib.contextmanager
 def _switched(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, switches: Sequence[Channel]) -> Iterator[None]:
     """The rig is evaluated with its switches as they will be."""
-    if not switches:
+    before = [read_value(armature, switch.bone, switch.property) for switch in switches]
+    if all(tuple(switch.values[0]) == value for switch, value in zip(switches, before, strict=True)):
         yield
         return
-    before = [read_value(armature, switch.bone, switch.property) for switch in switches]
     for switch in switches:
         set_value(armature, switch.bone, switch.property, switch.values[0].tolist())
     armature.update_tag()

@@ -42,7 +42,8 @@ def write_keys(curve: bpy.types.FCurve, table: Table) -> None:
     keys.clear()
     keys.add(len(table["co"]))
     for name, values in table.items():
-        keys.foreach_set(name, values.ravel())
+        as_kept = np.uint8 if name in _ENUMS else bool if name in _FLAGS else np.float32  # others are converted one by one
+        keys.foreach_set(name, values.ravel().astype(as_kept))
     curve.update()
 
 

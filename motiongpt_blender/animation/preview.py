@@ -7,7 +7,6 @@ an undo step or a file that was saved meanwhile can be put right when it comes b
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import bpy
 import numpy as np
@@ -15,10 +14,11 @@ import numpy as np
 from ...backend.motion.clip import Clip
 from ...backend.motion.skeleton import SMPL
 from ...backend.protocol import messages
+from ...backend.protocol.errors import MotionGPTError
 from ..handle import Handle
 from ..orders import Order, place
-from .action import read_value, set_value
-from .clip import clip_to_channels
+from .action import Channel, read_value, set_value
+from .clip import Puppet, puppet_channels, read_puppet
 
 KEY = "motiongpt_before_preview"
 Values = dict[tuple[str, str], tuple[float, ...]]  # of a bone's property
@@ -32,6 +32,8 @@ class Preview:
         self._sent: Clip | None = None
         self._clip: Clip | None = None
         self._order: Order | None = None
+        self._puppet: Puppet | None = None
+        self._channels: list[Channel] = []
         self._began = 0.0
         self._before: Values = {}
         self._shown: Values = {}
@@ -40,14 +42,16 @@ class Preview:
     def showing(self) -> bool:
         return bool(self._shown)
 
-    def follow(self, character: Handle, order: Order) -> Callable[[messages.Preview], None]:
-        """Get ready for a clip; what this returns takes what there is of it."""
+    def follow(self, armature: bpy.types.Object, order: Order) -> Callable[[messages.Preview], None]:
+        """Get ready for a clip; what this returns takes what there is of it. MotionGPTError if `armature` is not a character's."""
         self.end()
+        character = Handle.of(armature)
 
         def take(told: messages.Preview) -> None:
             if self._character == character:
                 self._take(told)
 
+        self._puppet = read_puppet(armature, bpy.context.evaluated_depsgraph_get())
         self._character, self._order = character, order
         return take
 
@@ -59,8 +63,13 @@ class Preview:
         if armature is None or not _may_show(bpy.context, armature) or self._is_moved(armature):
             self.end()
             return
+        try:
+            self._work_out(armature)
+        except MotionGPTError:  # told when the clip is there
+            self.end()
+            return
         frame = int((time.monotonic() - self._began) * self._clip.fps) % len(self._clip)
-        values = _values(armature, _frame(self._clip, frame), self._order.delivery.bones)
+        values = {(c.bone, c.property): c.values[min(frame, len(c.values) - 1)].tolist() for c in self._channels}
         if not self._shown:
             self._before = {where: read_value(armature, *where) for where in values}
             armature[KEY] = json.dumps([[*where, value] for where, value in self._before.items()])
@@ -76,12 +85,22 @@ class Preview:
                 if read_value(armature, *where) == value:
                     set_value(armature, *where, self._before[where])
             armature.pop(KEY, None)
-        self._character = self._order = self._sent = self._clip = None
-        self._before, self._shown = {}, {}
+        self._character = self._order = self._sent = self._clip = self._puppet = None
+        self._before, self._shown, self._channels = {}, {}, []
 
     def _is_moved(self, armature: bpy.types.Object) -> bool:
         """Whether somebody else has moved what this moves."""
         return any(read_value(armature, *where) != value for where, value in self._shown.items())
+
+    def _work_out(self, armature: bpy.types.Object) -> None:
+        """What the clip is on the bones, once for all that was sent of it, from how the character stood before."""
+        if self._channels or self._clip is None or self._order is None or self._puppet is None:
+            return
+        for where, value in self._before.items():
+            set_value(armature, *where, value)
+        bones = self._order.delivery.bones
+        channels = puppet_channels(self._puppet, armature, bpy.context.evaluated_depsgraph_get(), self._clip)
+        self._channels = [channel for channel in channels if not bones or channel.bone in bones]
 
     def _take(self, told: messages.Preview) -> None:
         assert self._order
@@ -92,7 +111,7 @@ class Preview:
             local = np.concatenate([self._sent.local[: told.start], local])
             root = np.concatenate([self._sent.root[: told.start], root])
         self._sent = Clip(local, root, np.zeros((len(root), 4), dtype=bool), self._order.request.fps, SMPL)
-        self._clip = place(self._order, self._sent)
+        self._clip, self._channels = place(self._order, self._sent), []
 
 
 def heal() -> None:
@@ -109,13 +128,3 @@ def _may_show(context: bpy.types.Context, armature: bpy.types.Object) -> bool:
     """Not where the animator watches something else, or where a moved bone would be keyed."""
     plays = any(window.screen.is_animation_playing for window in context.window_manager.windows)
     return not plays and armature.mode != "EDIT" and not context.scene.tool_settings.use_keyframe_insert_auto
-
-
-def _frame(clip: Clip, frame: int) -> Clip:
-    one = slice(frame, frame + 1)
-    return replace(clip, local=clip.local[one], root=clip.root[one], contacts=clip.contacts[one])
-
-
-def _values(armature: bpy.types.Object, clip: Clip, bones: tuple[str, ...]) -> dict[tuple[str, str], list[float]]:
-    channels = clip_to_channels(armature, bpy.context.evaluated_depsgraph_get(), clip)
-    return {(c.bone, c.property): c.values[0].tolist() for c in channels if not bones or c.bone in bones}

@@ -192,3 +192,14 @@ def test_character_that_is_gone_is_no_trouble(scripted, rig):
     bpy.data.objects.remove(rig)
     tick(2)
     assert not jobs.preview.showing
+
+
+def test_cancelled_while_keys_are_written_it_gets_none(scripted, rig):
+    begin(variations=16)
+    while not scripted.delivering:
+        tick()
+    tick()
+    bpy.ops.motiongpt.cancel()
+    tick(3)
+    assert not scripted.busy
+    assert len(bpy.data.actions) == 1

@@ -4,7 +4,7 @@ A person has a plane of symmetry, two legs that hang from the hips, and further 
 way is up, forward and left follows from these and from the feet, so the rig's size, turn and axes do not matter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -78,6 +78,7 @@ def find_by_structure(bones: Bones) -> tuple[Joints, float] | None:
     """The bone of each joint and how sure that is, 0 to 1; None if the bones are not built like a person's."""
     if len(bones) < 12:
         return None
+    bones = _with_sound_tails(bones)
     chains = _Chains(bones)
     candidates = _pairs(bones, chains)
     symmetry = _symmetry(bones, chains, candidates)
@@ -103,6 +104,25 @@ def find_twin(bones: Bones, bone: int) -> int | None:
     off = np.linalg.norm(bones.heads - ends[0], axis=-1) + np.linalg.norm(bones.tails - ends[1], axis=-1)
     nearest = int(np.argmin(off))
     return nearest if nearest != bone and off[nearest] < _MIRRORED * chains.length.max() else None
+
+
+def _with_sound_tails(bones: Bones) -> Bones:
+    """The bones as they are where tails lie towards the bones below, else with tails that do, and at tips go on straight."""
+    below = np.array([bone for bone, parent in enumerate(bones.parents) if parent >= 0])
+    above = np.array(bones.parents)[below]
+    own, way = bones.tails[above] - bones.heads[above], bones.heads[below] - bones.heads[above]
+    lengths = np.linalg.norm(own, axis=-1) * np.linalg.norm(way, axis=-1)
+    towards = np.full(len(bones), -1.0)
+    np.maximum.at(towards, above, np.where(lengths > 0, (own * way).sum(axis=-1) / np.maximum(lengths, 1e-12), 1.0))
+    if np.median(towards[np.unique(above)]) > 0.9:
+        return bones
+    tails = bones.tails.copy()
+    for bone, parent in enumerate(bones.parents):
+        if bones.children[bone]:
+            tails[bone] = bones.heads[list(bones.children[bone])].mean(axis=0)
+        elif parent >= 0:
+            tails[bone] = bones.heads[bone] + (bones.heads[bone] - bones.heads[parent]) / 2
+    return replace(bones, tails=tails)
 
 
 def _top_down(bones: Bones) -> list[int]:
@@ -218,20 +238,25 @@ def _leg(chains: _Chains, plane: _Plane, first: int) -> Joints:
     chain, points = chains.down(first)[:_LONGEST_CHAIN], chains.points(first)
     width = np.abs(plane.side(points)).max()
     best, lowest = {}, np.inf
+    steps = np.diff(points, axis=0)
+    steps /= np.maximum(np.linalg.norm(steps, axis=-1, keepdims=True), 1e-12)
     for hip, knee, ankle in combinations(range(len(chain)), 3):
         leg = np.linalg.norm(points[ankle] - points[hip])
         if leg < 1e-9:
             continue
-        foot, direction = points[-1] - points[ankle], (points[ankle] - points[hip]) / leg
+        foot = points[-1] - points[ankle]
         cost = (
             2 * abs(np.linalg.norm(points[knee] - points[hip]) / leg - 0.48)
             + 0.5 * abs(np.linalg.norm(foot) / leg - 0.25)
-            + 0.3 * max(foot @ direction / max(np.linalg.norm(foot), 1e-9), 0.0)  # the foot turns away from the leg
+            + 0.3 * max(steps[ankle - 1] @ steps[ankle], 0.0)  # the foot turns away from the leg
             + 0.5 * np.linalg.norm(points[hip] - points[0]) / leg
             + 0.5 * max(0.6 - abs(plane.side(points[hip])) / max(width, 1e-9), 0.0)
         )
         for toes in (None, *range(ankle + 1, len(chain))):
-            extra = 0.3 if toes is None else 2 * abs(np.linalg.norm(points[toes] - points[ankle]) / max(np.linalg.norm(foot), 1e-9) - 0.65)
+            extra = 0.4
+            if toes is not None:
+                share = np.linalg.norm(points[toes] - points[ankle]) / max(np.linalg.norm(foot), 1e-9)
+                extra = 2 * abs(share - 0.65) + 0.1 * (toes - ankle - 1)
             if cost + extra < lowest:
                 lowest = cost + extra
                 best = {"hip": chain[hip], "knee": chain[knee], "ankle": chain[ankle]}

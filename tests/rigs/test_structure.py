@@ -178,6 +178,15 @@ def test_proportions_may_differ(legs: float, arms_down: float):
     assert find_by_structure(bones) == (joints, 1.0)
 
 
+@pytest.mark.parametrize("tail", [(0, 0.05, 0), (0, 0, -0.05), (0.05, 0, 0)])
+def test_tails_may_lie_anywhere(tail: tuple[float, float, float]):
+    """As importers leave them."""
+    made = person(0.7)
+    made.tails = {bone: made.at(bone, *tail) for bone in made.heads}
+    bones, joints = made.build(AXES["z up"])
+    assert find_by_structure(bones) == (joints, 1.0)
+
+
 def test_detection_falls_back_on_structure():
     bones, joints = person().build(AXES["z up"])
     mapping = detect("Anna", bones, ())

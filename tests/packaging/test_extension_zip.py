@@ -42,6 +42,8 @@ def test_it_holds_what_it_needs(extension: zipfile.ZipFile):
         "LICENSE",
         "motiongpt_blender/registration.py",
         "motiongpt_blender/rigs/maps/smpl.json",
+        "motiongpt_blender/setup/torch_builds.json",
+        "motiongpt_blender/translations/de_DE.json",
         "backend/server.py",
         "backend/requirements.txt",
         "backend/base-model.txt",

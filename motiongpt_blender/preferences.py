@@ -39,7 +39,7 @@ class MotionGPTPreferences(bpy.types.AddonPreferences):
     bl_idname = PACKAGE
 
     backend_folder: StringProperty(
-        name="Backend",
+        name="Backend Folder",
         description="Folder of a Python environment of your own that runs the language model. Empty: the one that is set up here",
         subtype="DIR_PATH",
         update=_look_again,
@@ -77,21 +77,21 @@ class MotionGPTPreferences(bpy.types.AddonPreferences):
         ],
     )
     memory_limit: IntProperty(
-        name="Memory Limit",
+        name="Memory Limit (MB)",
         description="How many megabytes the model may take. 0: no limit",
         min=0,
         soft_max=65536,
         step=512,
     )
     idle_unload: IntProperty(
-        name="Unload After",
+        name="Unload After (minutes)",
         description="After how many minutes without use the model gives its memory back. 0: never",
         default=30,
         min=0,
         soft_max=240,
     )
     log_level: EnumProperty(
-        name="Log",
+        name="Log Level",
         description="How much the backend writes into its log",
         items=[
             ("warning", "Problems", "Warnings and errors"),

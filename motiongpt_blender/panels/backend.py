@@ -36,7 +36,7 @@ def draw_installation(layout: bpy.types.UILayout, context: bpy.types.Context) ->
         layout.operator(backend.MOTIONGPT_OT_backend_setup_cancel.bl_idname, icon="X")
         return
     state = installation.state
-    layout.label(text=say(state.words), translate=False, icon="CHECKMARK" if state.usable else "ERROR" if state.stale else "INFO")
+    draw_text(layout, context, state.words, "CHECKMARK" if state.usable else "ERROR" if state.stale else "INFO")
     row = layout.row(align=True)
     icon = "FILE_REFRESH" if state.installed else "IMPORT"
     row.operator(backend.MOTIONGPT_OT_backend_setup.bl_idname, text=say(state.button), translate=False, icon=icon)

@@ -19,6 +19,7 @@ from .controls import Controls, read_controls
 from .structure import find_by_structure, find_twin
 
 BY_STRUCTURE = "By Structure"
+BY_HAND = "By Hand"
 _SURE = 0.8  # from this confidence on, names alone decide
 _REMEDY = "Rename its bones, or choose the bone of each joint under Character."
 _WORDS = re.compile(r"[左右]|[LR](?=[A-Z]{1,2}[a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z左右]+")
@@ -131,6 +132,12 @@ def load_map(path: Path) -> RigMap:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{path} is not a map of bones: {error}."
         raise MotionGPTError(Code.INVALID_PARAMS, message, "Choose another, or remove the file.") from error
+
+
+def begin_by_hand(bones: Bones, maps: Iterable[RigMap]) -> Mapping:
+    """What the likeliest map finds of a rig that is not known, to be completed by hand."""
+    closest = max(_candidates(bones, maps), key=_joints_found)
+    return Mapping(BY_HAND, closest.confidence, _named(bones, closest.found))
 
 
 def fitting_controls(controls: Controls | None, joints: Collection[str], names: Collection[str]) -> Controls | None:

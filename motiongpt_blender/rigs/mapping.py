@@ -6,7 +6,7 @@ import numpy as np
 from ...backend.motion.skeleton import SMPL
 from ...backend.protocol.errors import Code, MotionGPTError
 from .bones import Bones, missing_joints, spread_spine
-from .detection import Mapping, detect, fitting_controls, match_map, mirror_bones
+from .detection import Mapping, begin_by_hand, detect, fitting_controls, match_map, mirror_bones
 from .presets import find_map, remove_map, rig_maps, save_map
 
 __all__ = ["Mapping", "find_mapping"]
@@ -35,8 +35,12 @@ def is_known(armature: bpy.types.Object) -> bool:
 
 
 def keep_detected(armature: bpy.types.Object) -> Mapping:
-    """Make what detection finds now the animator's own mapping, to be edited; MotionGPTError if it finds nothing."""
-    mapping = detect(armature.name, read_bones(armature), rig_maps())
+    """Make what detection finds now the animator's own mapping, to be edited, even where it does not find all that is needed."""
+    bones = read_bones(armature)
+    try:
+        mapping = detect(armature.name, bones, rig_maps())
+    except MotionGPTError:
+        mapping = begin_by_hand(bones, rig_maps())
     _keep(armature, mapping)
     return mapping
 

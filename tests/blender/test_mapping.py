@@ -99,6 +99,27 @@ def test_detecting_again_replaces_edited_bones(rig):
     assert rig.motiongpt.bones.pelvis == "pelvis"
 
 
+def test_rig_that_is_not_known_is_completed_by_hand(rig):
+    rename(rig, lambda number, name: "odd" if name == "left_elbow" else name)
+    edit(rig, lambda bones: bones.remove(bones["right_foot"]))  # so that it is not symmetric either
+    with pytest.raises(MotionGPTError, match=r"lacks the bones left_elbow\. .* under Character"):
+        mapping.find_mapping(rig)
+    bpy.ops.motiongpt.detect_rig()
+    assert rig.motiongpt.kind == "By Hand"
+    with pytest.raises(MotionGPTError, match="no bone for left_elbow"):
+        mapping.find_mapping(rig)
+    rig.motiongpt.bones.left_elbow = "odd"
+    assert bones_of(rig) == {joint: "odd" if joint == "left_elbow" else joint for joint in SMPL.joints if joint != "right_foot"}
+
+
+def test_any_armature_can_be_mapped_by_hand():
+    bpy.ops.object.armature_add()
+    bpy.ops.motiongpt.detect_rig()
+    assert bpy.context.object.motiongpt.kind == "By Hand"
+    with pytest.raises(MotionGPTError, match="no bone for pelvis, left_hip"):
+        mapping.find_mapping(bpy.context.object)
+
+
 def test_edited_bones_travel_with_the_file(rig, tmp_path):
     bpy.ops.motiongpt.detect_rig()
     rig.motiongpt.bones.pelvis = "root"

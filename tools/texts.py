@@ -79,8 +79,9 @@ def _strings(tree: ast.AST) -> Iterator[ast.Constant | ast.JoinedStr]:
         if isinstance(node, ast.Compare | ast.Subscript):
             skipped.update(id(part) for part in ast.walk(node))
     for node in ast.walk(tree):
-        is_text = isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
-        if is_text and id(node) not in skipped:
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
             yield node
 
 
@@ -100,9 +101,9 @@ def _labels(tree: ast.AST) -> Iterator[ast.AST]:
 
 def _template(node: ast.Constant | ast.JoinedStr) -> str:
     if isinstance(node, ast.Constant):
-        return node.value
+        return str(node.value)
     numbers = iter(range(len(node.values)))
-    return "".join(part.value if isinstance(part, ast.Constant) else f"{{{next(numbers)}}}" for part in node.values)
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else f"{{{next(numbers)}}}" for part in node.values)
 
 
 if __name__ == "__main__":

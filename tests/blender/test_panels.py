@@ -15,7 +15,7 @@ def icons(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg == "icon":
             outcomes = [node.value.body, node.value.orelse] if isinstance(node.value, ast.IfExp) else [node.value]
-            yield from (part.value for outcome in outcomes for part in ast.walk(outcome) if isinstance(part, ast.Constant))
+            yield from (str(part.value) for outcome in outcomes for part in ast.walk(outcome) if isinstance(part, ast.Constant))
 
 
 def test_every_icon_exists():

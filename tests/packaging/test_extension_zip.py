@@ -13,6 +13,7 @@ import pytest
 
 import backend
 from backend.models.base import SMOLLM2
+from backend.protocol import jsonrpc, messages
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = tomllib.loads((ROOT / "blender_manifest.toml").read_text(encoding="utf-8"))
@@ -78,7 +79,7 @@ def test_it_carries_the_one_uv_of_its_platform_as_locked(extension: zipfile.ZipF
 
 def test_its_backend_runs(extension: zipfile.ZipFile, tmp_path: Path):
     extension.extractall(tmp_path)
-    request = b'{"jsonrpc":"2.0","id":1,"method":"hello","params":{"protocol":1,"client":"test"}}\n'
+    request = jsonrpc.request(1, messages.Hello(messages.VERSION, "test"))
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-P", "-m", "backend", "serve"]
     said = subprocess.run(command, input=request, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, check=True)

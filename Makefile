@@ -1,5 +1,6 @@
 # make demo   the whole chain: a prompt and a posed character become keyframes and a film in build/demo
 # make test   everything that can be tested, the built extension in a real Blender included
+# make window   use the extension in a real Blender window, where there is a tool that lends one; pictures in build/gui
 # make zip    the extension for every platform in build/extension
 # make backend   the environment that the backend runs in, .venv-backend
 # make bench  what everything takes, beside the plain ways of doing it; build/bench/report.json
@@ -14,7 +15,7 @@ BLENDER_ENVIRONMENTS := .venv $(if $(and $(PYTHON_311),$(PYTHON_313)),.venv-3.13
 BLENDER_LIBRARIES := libx11-6 libxrender1 libxxf86vm1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test bench zip lint clean environments backend
+.PHONY: demo test window bench zip lint clean environments backend
 
 demo: .venv/.made .venv-backend/.made
 	.venv-backend/bin/motiongpt base
@@ -28,6 +29,10 @@ bench: .venv/.made .venv-backend/.made
 	.venv-backend/bin/motiongpt base
 	zip=$$(.venv/bin/python tools/build_extension.py) && \
 	    .venv-backend/bin/python benchmarks/bench.py --blender .venv/bin/python --zip "$$zip"
+
+window: .venv/.made .venv-backend/.made
+	zip=$$(.venv/bin/python tools/build_extension.py) && \
+	    MOTIONGPT_ZIP="$$zip" .venv-backend/bin/python -m pytest -rs tests/gui
 
 backend: .venv-backend/.made
 

@@ -83,6 +83,7 @@ CLASSES: tuple[type, ...] = (
     sequence_panel.MOTIONGPT_PT_sequence,
     batch.MOTIONGPT_UL_rows,
     batch.MOTIONGPT_PT_batch,
+    batch.MOTIONGPT_PT_batch_options,
     backend_panel.MOTIONGPT_PT_backend,
 )
 

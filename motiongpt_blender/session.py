@@ -83,7 +83,7 @@ class Session:
         if isinstance(self._call.message, messages.Body):
             return "Building the body"
         if isinstance(self._call.message, messages.Load):
-            return f"Loading the model: {progress.stage}" if progress else "Loading the model"
+            return progress.stage if progress else "Loading the model"
         if isinstance(self._call.message, messages.Unload):
             return "Unloading the model"
         if progress is None:

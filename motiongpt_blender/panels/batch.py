@@ -35,10 +35,18 @@ class MOTIONGPT_PT_batch(SubPanel, bpy.types.Panel):
             column.prop(item, "name", text="Action Name")
             column.prop(item, "tags")
             column.prop(item, "loop")
-            column.separator()
-        for name in ("layout", "travel_on", "rule", "assets", "previews", "skip_existing"):
-            column.prop(settings, name)
         _draw_run(layout, context)
+
+
+class MOTIONGPT_PT_batch_options(SubPanel, bpy.types.Panel):
+    bl_label = "Batch Options"
+    bl_parent_id = "MOTIONGPT_PT_batch"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        column = split(self.layout)
+        for name in ("layout", "travel_on", "rule", "assets", "previews", "skip_existing"):
+            column.prop(context.scene.motiongpt_batch, name)
 
 
 def _draw_run(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:

@@ -62,7 +62,7 @@ def run() -> Generator[float, None, None]:
 
     settings.prompt, settings.seconds, settings.seed = PROMPT, 3.0, 1
     note(generate_seconds=press("generate"))
-    yield from until(lambda: session().fraction > 0.4, 240)
+    yield from until(lambda: session().words.startswith("Generating") and session().fraction > 0.4, 400)
     yield from picture("generating")
     yield from until(lambda: not session().busy, 240)
     note(generated=action_of(rig), generate_error=str(session().error or ""))
@@ -74,7 +74,7 @@ def run() -> Generator[float, None, None]:
     actions = len(bpy.data.actions)
     settings.seconds = 9.0
     press("generate")
-    yield from until(lambda: session().fraction > 0.1, 120)
+    yield from until(lambda: session().fraction > 0.05, 120)
     started = time.perf_counter()
     press("cancel")
     yield from until(lambda: not session().busy, 60)
@@ -102,6 +102,9 @@ def bake_batch() -> Generator[float, None, None]:
         row.prompt, row.seconds, row.seed, row.tags = prompt, 1.0, seed, "demo"
     scene.motiongpt_batch.assets = scene.motiongpt_batch.previews = True
     nla = split_off_nla()
+    with view():
+        bpy.ops.view3d.view_all()
+    scroll_panel()
     note(bake_seconds=press("bake_batch"))
     yield from until(lambda: batch.fraction > 0.5 or not batch.running, 240)
     yield from picture("baking")
@@ -146,6 +149,13 @@ def picture(name: str) -> Generator[float, None, None]:
     """Of the whole screen, by ImageMagick: without a graphics card Blender's own pictures of its window stay black."""
     yield 1.0
     subprocess.run(["import", "-window", "root", str(OUT / f"{name}.png")], check=True)
+
+
+def scroll_panel() -> None:
+    """Turn the mouse wheel over the sidebar until its end."""
+    region = region_of(area_of("VIEW_3D"), "UI")
+    x, y = region.x + region.width // 2, bpy.context.window_manager.windows[0].height - region.y - region.height // 2
+    subprocess.run(["xdotool", "mousemove", str(x), str(y), "click", "--repeat", "60", "--delay", "20", "5"], check=True)
 
 
 def split_off_nla() -> bpy.types.Area:

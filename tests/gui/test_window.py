@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT.parent / "shared" / "tools" / "blender-gui"
 OUT = ROOT / "build" / "gui"
-SECONDS = 480
+SECONDS = 540
 
 
 @pytest.fixture(scope="module")

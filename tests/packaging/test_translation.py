@@ -52,7 +52,7 @@ def german(text: str) -> str:
     ("text", "said"),
     [
         ("Ready", "Bereit"),
-        ("Loading the model: Loading the language model", "Modell wird geladen: Sprachmodell wird geladen"),
+        ("Loading the motion tokenizer", "Bewegungs-Tokenizer wird geladen"),
         ("There is no folder of wheels C:\\Zoë {0}.", "Es gibt keinen Ordner mit Wheels C:\\Zoë {0}."),
         ("4%, about 12 s left: Installing PyTorch for the processor", "4%, noch etwa 12 s: PyTorch für den Prozessor wird installiert"),
         ("SomethingOfItsOwn", "SomethingOfItsOwn"),

@@ -52,9 +52,10 @@ def environment(place: Place) -> Mapping[str, str]:
 
 def _wheel(root: Path) -> Path:
     tag = _TAGS.get(platform_name(), platform_name())
-    for wheel in sorted((root / "wheels").glob("uv-*.whl"), reverse=True):
-        if tag in wheel.name:
-            return wheel
+    wheels = sorted((root / "wheels").glob("uv-*.whl"), reverse=True)
+    matching = [wheel for wheel in wheels if tag in wheel.name]
+    if matching or len(wheels) == 1:  # an installed extension has the one for the Blender that it was made for, emulated or not
+        return (matching or wheels)[0]
     raise MotionGPTError(
         Code.SETUP_FAILED,
         f"The extension carries no uv for this computer ({platform_name()}).",

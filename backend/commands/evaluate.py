@@ -50,12 +50,13 @@ def run(args: argparse.Namespace) -> int:
     from ..files import write_whole
     from ..generation import Generator
     from ..protocol.errors import Code, MotionGPTError
+    from ..protocol.messages import Load
     from ..training.evaluator import EvaluatorTraining
     from ..training.evaluator import run as train_evaluator
 
     if not args.data and not args.strips:
         raise MotionGPTError(Code.INVALID_PARAMS, "There is nothing to measure.", "Give a folder with --data, or one for --strips.")
-    generator = Generator.load("" if args.bundle == "default" else args.bundle, args.device)
+    generator = Generator.load(Load("" if args.bundle == "default" else args.bundle, args.device))
     if args.strips:
         for path in report.write_strips(generator, args.strips, 20, args.seed):
             print(path)

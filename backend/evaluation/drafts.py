@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from ..generation import Generator
-from ..language.decoding import Sampling, _guide, _pad_left, choose_rows
+from ..language.decoding import Sampling, sample_each
 from ..language.prompts import Instruction, PoseCode, build_prompt
-from ..language.vocabulary import Position, ids_of
 from ..motion.clip import Clip
 from ..motion.features import pose_to_features
 from ..motion.fit import Constraint
@@ -36,46 +34,17 @@ def make_drafts(generator: Generator, wishes: Sequence[Wish], seed: int, guidanc
         rows = order[first : first + _ROWS]
         sampling = Sampling(seed=seed * 1000 + number, guidance=guidance)
         for row, codes in zip(rows, _decode(generator, [wishes[i] for i in rows], sampling), strict=True):
-            drafts[row] = generator.decode(codes)
+            drafts[row] = generator.decode(codes[None])[0]
     return [drafts[i] for i in range(len(wishes))]
 
 
-def _decode(generator: Generator, wishes: Sequence[Wish], sampling: Sampling) -> Iterator[Tensor]:
+def _decode(generator: Generator, wishes: Sequence[Wish], sampling: Sampling) -> list[Tensor]:
+    """Codes (length, levels) of each wish."""
     instructions = list(_instructions(generator, wishes))
-    asked, unasked = ([_prompt(generator, i) for i in those] for those in (instructions, [replace(i, caption="") for i in instructions]))
-    guided = all(w.caption for w in wishes)
-    for codes, wish in zip(_sample(generator, asked + unasked * guided, [w.length for w in wishes], sampling, guided), wishes, strict=True):
-        yield torch.tensor(codes[: wish.length])[None]
-
-
-@torch.inference_mode()
-def _sample(generator: Generator, prompts: list[Tensor], lengths: list[int], sampling: Sampling, guided: bool) -> list[list[Position]]:
-    """Answers to prompts of different lengths, the unguided prompts (if any) after the others, decoded side by side."""
-    model, vocabulary = generator.model, generator.model.vocabulary
-    device = model.rows().device
-    noise = torch.Generator().manual_seed(sampling.seed)
-    ids, mask = _pad_left(prompts, device)
-    cache = DynamicCache()
-    hidden = model.hidden(ids, cache, mask)[:, -1]
-    copies = len(prompts) // len(lengths)
-    chosen: list[list[Position]] = [[] for _ in lengths]
-    while True:
-        legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
-        if all(rows is None for rows in legal):
-            return [vocabulary.codes(rows) for rows in chosen]
-        anything = torch.ones(len(vocabulary.rows), dtype=torch.bool)
-        allowed = torch.stack([anything if rows is None else rows for rows in legal])
-        picked = choose_rows(_guide(model.logits(hidden), sampling, guided), allowed, sampling, noise)[:, None]
-        for _ in range(vocabulary.levels - 1):
-            logits = _guide(model.finer_logits(hidden, picked.to(device).repeat(copies, 1)), sampling, guided)
-            finer = choose_rows(logits, torch.ones_like(logits, dtype=torch.bool), sampling, noise)
-            picked = torch.cat([picked, finer[:, None]], dim=-1)
-        positions = [tuple(position) for position in picked.tolist()]
-        for rows, position, mine in zip(chosen, positions, legal, strict=True):
-            if mine is not None:
-                rows.append(position)
-        mask = torch.nn.functional.pad(mask, (0, 1), value=True)
-        hidden = model.hidden(ids_of(vocabulary, positions).to(device).repeat(copies, 1)[:, None], cache, mask)[:, -1]
+    captioned = all(wish.caption for wish in wishes)
+    without = [_prompt(generator, replace(instruction, caption="")) for instruction in instructions] if captioned else []
+    prompts = [_prompt(generator, instruction) for instruction in instructions]
+    return sample_each(generator.model, prompts, [wish.length for wish in wishes], sampling, without)
 
 
 def _prompt(generator: Generator, instruction: Instruction) -> Tensor:

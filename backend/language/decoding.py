@@ -88,9 +88,40 @@ def sample_codes(
         sequences.repeat(samples)
     if begun[0]:
         sequences.feed(_for_each_prompt(torch.stack([ids_of(vocabulary, rows) for rows in begun]), len(sequences.last)))
+    answers = _grow(model, sequences, begun, [length] * samples, sampling, guided, noise, on_token, cancelled)
+    return torch.tensor([codes[:length] for codes in answers])
+
+
+@torch.inference_mode()
+def sample_each(
+    model: Model, prompts: Sequence[Tensor], lengths: Sequence[int], sampling: Sampling, without: Sequence[Tensor] = ()
+) -> list[Tensor]:
+    """An answer to each of several prompts (L, levels), all in one pass: codes (length, levels) of as many positions as asked for each.
+
+    `without` are the prompts without their captions, as `sample_codes` takes one.
+    """
+    guided = bool(without) and sampling.guidance != 1.0
+    sequences = model.begin([*prompts, *without] if guided else list(prompts), room=model.vocabulary.longest_answer(max(lengths)))
+    answers = _grow(model, sequences, [[] for _ in prompts], lengths, sampling, guided, noise_of(sampling.seed, len(prompts)))
+    return [torch.tensor(codes[:length]) for codes, length in zip(answers, lengths, strict=True)]
+
+
+def _grow(
+    model: Model,
+    sequences: Sequences,
+    begun: Sequence[Sequence[Position]],
+    lengths: Sequence[int],
+    sampling: Sampling,
+    guided: bool,
+    noise: Sequence[torch.Generator],
+    on_token: Callable[[list[list[Position]]], None] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[list[Position]]:
+    """Codes of answers that are begun with rows and have `lengths` positions in the end; where `guided`, `sequences` are twice as many."""
+    vocabulary = model.vocabulary
     chosen = [list(rows) for rows in begun]
     anything = torch.ones(len(vocabulary.rows), dtype=torch.bool)  # an answer that is complete waits for the others
-    legal = [vocabulary.legal(rows, length) for rows in chosen]
+    legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
     while any(rows is not None for rows in legal):
         if cancelled():
             raise Cancelled
@@ -107,10 +138,10 @@ def sample_codes(
                 rows.append(position)
         if on_token:
             on_token([vocabulary.codes(rows) for rows in chosen])
-        legal = [vocabulary.legal(rows, length) for rows in chosen]
+        legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
         if any(rows is not None for rows in legal):
             sequences.feed(_for_each_prompt(ids_of(vocabulary, positions), len(hidden))[:, None])
-    return torch.tensor([vocabulary.codes(rows)[:length] for rows in chosen])
+    return [vocabulary.codes(rows) for rows in chosen]
 
 
 def _guide(logits: Tensor, sampling: Sampling, guided: bool) -> Tensor:

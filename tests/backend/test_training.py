@@ -10,7 +10,7 @@ from backend.data.dataset import Dataset
 from backend.generation import Generator
 from backend.motion.features import features_to_joints
 from backend.protocol.errors import Code, MotionGPTError
-from backend.protocol.messages import Generate, Segment
+from backend.protocol.messages import Generate, Load, Segment
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny import LANGUAGE, TOKENIZER, log, settings, write_humanml3d
@@ -80,7 +80,7 @@ def test_training_moves_the_adapter_and_its_rows(trained):
 
 
 def test_a_packed_bundle_generates(trained):
-    generator = Generator.load(str(trained / "bundle"), "cpu")
+    generator = Generator.load(Load(str(trained / "bundle"), "cpu"))
     assert generator.info.bundle == "tiny"
     reply = generator.generate(Generate((Segment("a person walks", 48),), fps=24.0, seed=1), lambda done, total: None, lambda: False)
     assert reply.clips[0].rotations.shape == (48, 22, 4)
@@ -95,11 +95,11 @@ def test_an_altered_or_missing_file_of_a_bundle_is_told(trained, tmp_path):
         file.seek(-1, 2)
         file.write(b"\x55")
     with pytest.raises(MotionGPTError, match=r"tokenizer\.safetensors") as altered:
-        Generator.load(str(folder), "cpu")
+        Generator.load(Load(str(folder), "cpu"))
     assert altered.value.code == Code.BUNDLE_ALTERED
     (folder / "tokenizer.safetensors").unlink()
     with pytest.raises(MotionGPTError, match="missing") as missing:
-        Generator.load(str(folder), "cpu")
+        Generator.load(Load(str(folder), "cpu"))
     assert missing.value.code == Code.BUNDLE_MISSING
     assert missing.value.remedy
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 9.0  # of the clip
@@ -78,7 +79,7 @@ def measure(backend: Path) -> dict[str, float]:
     return {name.replace(", ", "_").replace(" ", "_") + "_ms": round(value, 3) for name, value in figures.items()}
 
 
-def follow(jobs: object) -> tuple[list[float], list[float]]:
+def follow(jobs: ModuleType) -> tuple[list[float], list[float]]:
     """Milliseconds of every tick of the timer until nothing is being made: while waiting for the clip, and while delivering it."""
     making, writing = [], []
     stop = time.monotonic() + LONGEST

@@ -42,7 +42,7 @@ def to_tracks(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: 
         yield
         distance, is_turn = distance_of(channel.property)
         tolerance = np.radians(delivery.keys.degrees) if is_turn else delivery.keys.millimetres / 1000 * units_per_metre
-        jumps = form_changes(channel.property, channel.values)
+        jumps = form_changes(channel.property, channel.values).tolist()
         tracks.append((channel, choose_keys(channel.values, delivery.keys, order.fixed, distance, tolerance, jumps)))
     return tracks
 

@@ -11,7 +11,6 @@ from ..operators.variations import MOTIONGPT_OT_keep_variation, MOTIONGPT_OT_sho
 from ..rigs.character import find_character
 from ..translation import say
 from .clip import SubPanel
-from .text import draw_text
 
 
 class MOTIONGPT_UL_clips(bpy.types.UIList):

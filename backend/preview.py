@@ -12,7 +12,7 @@ from .motion.fit import Constraint
 from .motion.skeleton import Skeleton
 from .tokenizer.vqvae import VQVAE
 
-_SHARE = 0.08  # of the time, for previews: a slow computer shows fewer of them
+_SHARE = 0.06  # of the time, for previews: a slow computer shows fewer of them
 _INTERVAL_SECONDS = 0.1
 
 

@@ -23,7 +23,7 @@ class EngineModel(MotionHeads):
     ) -> None:
         """Read the base model in the folder `base` and fold the adapter in; ValueError if the two do not fit."""
         checkpoint = Checkpoint(base)
-        text = nn.Embedding.from_pretrained(checkpoint.text)
+        text = nn.Embedding.from_pretrained(checkpoint.text.clone())  # what is mapped would keep the whole file in memory
         super().__init__(text, TextTokenizer(base), config, codes, levels)
         left = dict(adapter)
         try:

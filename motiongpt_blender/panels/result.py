@@ -9,7 +9,6 @@ from ..operators.generate import MOTIONGPT_OT_again
 from ..operators.prompts import MOTIONGPT_OT_use_prompt
 from ..operators.variations import MOTIONGPT_OT_keep_variation, MOTIONGPT_OT_show_variation, MOTIONGPT_OT_use_clip
 from ..rigs.character import find_character
-from ..translation import say
 from .clip import SubPanel
 
 
@@ -33,7 +32,7 @@ class MOTIONGPT_PT_result(SubPanel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         if jobs.session.note:
-            layout.label(text=say(jobs.session.note), icon="CHECKMARK", translate=False)
+            draw_text(layout, context, jobs.session.note, "CHECKMARK")
         row = layout.row(align=True)
         row.operator(MOTIONGPT_OT_again.bl_idname, icon="LOOP_BACK").another_seed = False
         row.operator(MOTIONGPT_OT_again.bl_idname, text="Another Seed", icon="FILE_REFRESH").another_seed = True

@@ -32,6 +32,7 @@ from backend.language.decoding import Sampling, sample_codes  # noqa: E402
 from backend.language.prompts import Instruction, build_prompt  # noqa: E402
 from backend.language.runtime import EngineModel  # noqa: E402
 from backend.models.base import cache_folder, find_base  # noqa: E402
+from backend.models.bundle import open_bundle  # noqa: E402
 from backend.motion.clip import clip_from_features  # noqa: E402
 from backend.motion.feet import lock_feet  # noqa: E402
 from backend.motion.fit import Constraint, fit  # noqa: E402
@@ -164,7 +165,7 @@ def forget_files() -> bool:
     """Ask the system to drop what it keeps in memory of the environment's, the base model's and the bundle's files."""
     if not hasattr(os, "posix_fadvise"):
         return False
-    base = find_base(Generator.load.__globals__["open_bundle"]().base)
+    base = find_base(open_bundle().base)
     for folder in (Path(sys.prefix) / "lib", base, ROOT / "backend", cache_folder() / "kernels"):
         for path in folder.rglob("*"):
             if path.is_file():

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -27,7 +27,7 @@ def seconds(run: Callable[[], object], runs: int = 5) -> Figure:
     return figure([once(run) for _ in range(runs)])
 
 
-def interleaved(ways: dict[str, Callable[[], object]], runs: int = 5) -> dict[str, Figure]:
+def interleaved(ways: Mapping[str, Callable[[], object]], runs: int = 5) -> dict[str, Figure]:
     """How long several ways take, each once in turn, so that what else the machine does meets all of them alike."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(runs):

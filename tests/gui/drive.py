@@ -19,8 +19,6 @@ PACKAGE = "bl_ext.user_default.motiongpt"
 PROMPT = "a person walks forward and waves with the right hand"
 
 report: dict[str, object] = {}
-_last_tick = 0.0
-_longest_gap = 0.0
 
 
 def main() -> None:
@@ -38,7 +36,6 @@ def main() -> None:
         return None
 
     bpy.app.timers.register(advance, first_interval=1.0)
-    bpy.app.timers.register(_tick, first_interval=1.0)
 
 
 def run() -> Generator[float, None, None]:
@@ -61,7 +58,7 @@ def run() -> Generator[float, None, None]:
     yield from picture("character")
 
     settings.prompt, settings.seconds, settings.seed = PROMPT, 3.0, 1
-    note(generate_seconds=press("generate"))
+    press("generate")
     yield from until(lambda: session().words.startswith("Generating") and session().fraction > 0.4, 400)
     yield from picture("generating")
     yield from until(lambda: not session().busy, 240)
@@ -75,22 +72,20 @@ def run() -> Generator[float, None, None]:
     settings.seconds = 9.0
     press("generate")
     yield from until(lambda: session().fraction > 0.05, 120)
-    started = time.perf_counter()
     press("cancel")
     yield from until(lambda: not session().busy, 60)
-    note(cancel_seconds=round(time.perf_counter() - started, 3), actions_after_cancel=len(bpy.data.actions) - actions)
+    note(actions_after_cancel=len(bpy.data.actions) - actions)
     yield from picture("cancelled")
 
     key_two_poses(rig, scene)
     settings.prompt = "a person bows"
     scene.frame_set(20)
-    note(inbetween_seconds=press("inbetween"))
+    press("inbetween")
     yield from until(lambda: not session().busy, 240)
     note(inbetween=action_of(rig), inbetween_error=str(session().error or ""))
     yield from picture("inbetween")
 
     yield from bake_batch()
-    note(longest_gap_seconds=round(_longest_gap, 3))
 
 
 def bake_batch() -> Generator[float, None, None]:
@@ -105,7 +100,7 @@ def bake_batch() -> Generator[float, None, None]:
     with view():
         bpy.ops.view3d.view_all()
     scroll_panel()
-    note(bake_seconds=press("bake_batch"))
+    press("bake_batch")
     yield from until(lambda: batch.fraction > 0.5 or not batch.running, 240)
     yield from picture("baking")
     yield from until(lambda: not batch.running, 400)
@@ -129,12 +124,10 @@ def key_two_poses(rig: bpy.types.Object, scene: bpy.types.Scene) -> None:
         rig.pose.bones["pelvis"].keyframe_insert("location", frame=frame)
 
 
-def press(name: str) -> float:
-    """Call an operator as its button does; the seconds until it returns."""
-    started = time.perf_counter()
+def press(name: str) -> None:
+    """Call an operator as its button does."""
     with view():
         getattr(bpy.ops.motiongpt, name)("INVOKE_DEFAULT")
-    return round(time.perf_counter() - started, 4)
 
 
 def until(condition, seconds: float) -> Generator[float, None, None]:
@@ -169,7 +162,7 @@ def split_off_nla() -> bpy.types.Area:
 
 def show_panel() -> None:
     """Open the sidebar of the 3D View on the extension's tab, with those sub-panels open that there is room for."""
-    for name, closed in (("poses", True), ("batch", False)):
+    for name, closed in (("poses", True), ("batch", False), ("batch_options", True)):
         panel = getattr(bpy.types, f"MOTIONGPT_PT_{name}")
         bpy.utils.unregister_class(panel)
         panel.bl_options = {"DEFAULT_CLOSED"} if closed else set()
@@ -211,16 +204,6 @@ def module(name: str):
 def note(**values: object) -> None:
     report.update(values)
     (OUT / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
-def _tick() -> float:
-    """How long the window did not come to its timers, at most, while clips were made."""
-    global _last_tick, _longest_gap
-    now = time.perf_counter()
-    if report.get("installed") and session().busy and _last_tick:
-        _longest_gap = max(_longest_gap, now - _last_tick)
-    _last_tick = now
-    return 0.01
 
 
 main()

@@ -9,7 +9,7 @@ import pytest
 from installed import module
 from rigs import add_rig
 
-EXTENSION = Path(module("motiongpt_blender").__file__).parents[1]
+EXTENSION = Path(module("motiongpt_blender").__path__[0]).parent
 PROMPT = "a person walks forward"
 
 

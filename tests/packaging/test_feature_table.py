@@ -1,6 +1,5 @@
 """The table of features names a test for each row, and the tests are there."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ def test_what_we_claim_is_shown_by_a_test_that_exists(row):
     if here == "n":
         assert not shown_by
         return
-    file, name = re.fullmatch(r"(tests/\S+\.py)::(test_\w+)", shown_by).groups()
+    file, _, name = shown_by.partition("::")
     assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
 
 

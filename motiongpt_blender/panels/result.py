@@ -10,6 +10,7 @@ from ..operators.prompts import MOTIONGPT_OT_use_prompt
 from ..operators.variations import MOTIONGPT_OT_keep_variation, MOTIONGPT_OT_show_variation, MOTIONGPT_OT_use_clip
 from ..rigs.character import find_character
 from .clip import SubPanel
+from .text import draw_text
 
 
 class MOTIONGPT_UL_clips(bpy.types.UIList):

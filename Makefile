@@ -23,6 +23,7 @@ demo: .venv/.made .venv-backend/.made
 	    .venv/bin/python tools/demo.py --zip "$$zip" --backend .venv-backend --out build/demo
 
 test: environments
+	.venv-backend/bin/motiongpt base
 	.venv-backend/bin/python tools/run_tests.py $(BLENDER_ENVIRONMENTS)
 
 bench: .venv/.made .venv-backend/.made

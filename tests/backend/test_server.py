@@ -42,7 +42,7 @@ class Peer:
 
     def receive(self) -> dict[str, Any]:
         """The next message; AssertionError at the end of the replies."""
-        line = self._received.get(timeout=20.0)
+        line = self._received.get(timeout=120.0)  # kernels may have to be compiled first
         assert line, "the server ended"
         return jsonrpc.decode(line)
 

@@ -54,7 +54,7 @@ def _measure(
         "device": generator.device,
     }
     say("tokenizer")
-    report["tokenizer"] = tasks.tokenizer(generator, dataset, split)
+    report["tokenizer"] = tasks.tokenizer(generator, dataset, split, effort)
     say("poses")
     cases = tasks.make_cases(generator, dataset, split, effort)
     report["control"] = tasks.control(cases)

@@ -33,8 +33,13 @@ _FORWARD = np.array([0.0, 0.0, 1.0])
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is computed: captured clips, samples of each, samples of a prompt, and every which prompt."""
+    """How much is computed.
 
+    Captured clips that are reconstructed, those that poses are taken of, samples of each; samples of a prompt, and every which
+    prompt; clips that are made for the figures of distributions.
+    """
+
+    reconstructed: int = 1000
     clips: int = 40
     samples: int = 4
     prompt_samples: int = 10
@@ -43,7 +48,7 @@ class Effort:
     seed: int = 0
 
 
-QUICK = Effort(clips=6, samples=2, prompt_samples=2, prompt_stride=6, matches=32)
+QUICK = Effort(reconstructed=24, clips=6, samples=2, prompt_samples=2, prompt_stride=6, matches=32)
 
 
 def load_prompts() -> list[dict[str, Any]]:
@@ -51,9 +56,10 @@ def load_prompts() -> list[dict[str, Any]]:
     return json.loads((Path(__file__).parent / "prompts.json").read_text(encoding="utf-8"))["prompts"]
 
 
-def tokenizer(generator: Generator, dataset: Dataset, split: str) -> Figures:
-    """Reconstruction of all clips of a split."""
-    found = reconstruction_errors(generator.tokenizer, dataset, dataset.split(split), generator.device)
+def tokenizer(generator: Generator, dataset: Dataset, split: str, effort: Effort) -> Figures:
+    """Reconstruction of the clips of a split."""
+    entries = _spread(dataset.split(split), effort.reconstructed)
+    found = reconstruction_errors(generator.tokenizer, dataset, entries, generator.device)
     names = {"mpjpe_mm": "path_mm", "mpjpe_aligned_mm": "aligned_mm", "codebook_use": "codebook_use", "rotation_deg": "rotation_deg"}
     return {name: found[theirs] for name, theirs in names.items() if theirs in found}
 
@@ -81,7 +87,7 @@ def make_cases(generator: Generator, dataset: Dataset, split: str, effort: Effor
     per_code = bundle.network.frames_per_code
     most = int(min(_LONGEST_SECONDS * bundle.fps // per_code, bundle.longest))
     entries = [e for e in dataset.split(split) if e.captions and e.frames >= 8 * per_code]
-    chosen = [entries[i] for i in np.linspace(0, len(entries) - 1, min(effort.clips, len(entries))).round().astype(int)]
+    chosen = _spread(entries, effort.clips)
     rng = np.random.default_rng(effort.seed)
     cases = []
     for entry in chosen:
@@ -286,6 +292,11 @@ def _apart(clips: Sequence[Clip]) -> float:
     shortest = min(map(len, clips))
     bodies = [aligned(clip)[:shortest] for clip in clips]
     return float(np.mean([np.linalg.norm(a - b, axis=-1).mean() for a, b in _pairs(bodies)]) * 1000.0)
+
+
+def _spread(entries: list[Entry], most: int) -> list[Entry]:
+    """At most that many of them, at even distances."""
+    return [entries[i] for i in np.linspace(0, len(entries) - 1, min(most, len(entries))).round().astype(int)]
 
 
 def _pairs(values: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

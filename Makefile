@@ -1,5 +1,6 @@
 # make demo   the whole chain: a prompt and a posed character become keyframes and a film in build/demo
 # make test   everything that can be tested, the built extension in a real Blender included
+# make rigs   one clip on every kind of rig: a table of errors, report.json and a picture in build/rigs
 # make window   use the extension in a real Blender window, where there is a tool that lends one; pictures in build/gui
 # make zip    the extension for every platform in build/extension
 # make backend   the environment that the backend runs in, .venv-backend
@@ -15,12 +16,18 @@ BLENDER_ENVIRONMENTS := .venv $(if $(and $(PYTHON_311),$(PYTHON_313)),.venv-3.13
 BLENDER_LIBRARIES := libx11-6 libxrender1 libxxf86vm1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test window bench zip lint clean environments backend
+.PHONY: demo rigs test window bench zip lint clean environments backend
 
 demo: .venv/.made .venv-backend/.made
 	.venv-backend/bin/motiongpt base
 	zip=$$(.venv/bin/python tools/build_extension.py) && \
 	    .venv/bin/python tools/demo.py --zip "$$zip" --backend .venv-backend --out build/demo
+
+rigs: .venv/.made .venv-backend/.made
+	mkdir -p build/rigs
+	.venv-backend/bin/motiongpt base
+	.venv-backend/bin/motiongpt generate "a person walks forward and waves with the right hand" --seconds 4 --seed 1 --out build/rigs/clip.npz
+	zip=$$(.venv/bin/python tools/build_extension.py) && .venv/bin/python tools/rigs.py --zip "$$zip" --clip build/rigs/clip.npz --out build/rigs
 
 test: environments
 	.venv-backend/bin/motiongpt base

@@ -134,7 +134,8 @@ def read_body(rig: Rig, armature: bpy.types.Object, depsgraph: bpy.types.Depsgra
     attached = np.where(shares[:, None] > 0, rotations.multiply(rotations.inverse(between), turned), rigid)
 
     followed = rotations.multiply(turned_parents, rotations.multiply(rotations.inverse(rest_parents), rest))
-    spaces = np.where(np.array(inherits)[:, None], followed, rest)
+    follows = np.array([bone.parent is not None and bone.bone.use_inherit_rotation for bone in bones])
+    spaces = np.where(follows[:, None], followed, rest)
     own = rotations.multiply(rotations.inverse(spaces), turned)
     offsets = heads.copy()
     for bone, over in enumerate(above):

@@ -1,0 +1,107 @@
+"""Clips on rigs of every kind, measured by Blender's evaluation."""
+
+import bpy
+import numpy as np
+import pytest
+from installed import module
+from rigs import (
+    RIGS,
+    SMPL,
+    Clip,
+    build_rig,
+    build_rigify,
+    key,
+    posed_bones,
+    read_pose,
+    rotations,
+    round_trip_errors,
+    some_motion,
+    swaying_on_the_spot,
+    to_blender,
+)
+
+FRAMES = 4
+MotionGPTError = module("backend.protocol.errors").MotionGPTError
+mapping = module("motiongpt_blender.rigs.mapping")
+
+
+def joint_bone(rig: bpy.types.Object, joint: str) -> str:
+    return mapping.find_mapping(rig).bones[joint]
+
+
+def loose(frames: int = FRAMES, seed: int = 0) -> Clip:
+    """A clip that touches no floor."""
+    return Clip(*some_motion(frames, seed), np.zeros((frames, 4), dtype=bool), 24.0, SMPL)
+
+
+def pose_at_random(rig: bpy.types.Object, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    for bone in mapping.find_mapping(rig).bones.values():
+        rig.pose.bones[bone].rotation_quaternion = rotations.from_vector(rng.uniform(-0.4, 0.4, 3))
+    bpy.context.view_layer.update()
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_clip_keeps_its_directions(name):
+    rig, clip = build_rig(name), loose()
+    key(rig, clip)
+    degrees, millimetres = round_trip_errors(rig, clip, up=RIGS[name].get("up", "Z"))
+    assert degrees < 0.01
+    assert millimetres < 0.05
+
+
+@pytest.mark.parametrize("name", RIGS)
+def test_clip_that_starts_in_a_pose_leaves_the_bones_where_they_are(name):
+    """Whatever the rest pose and the proportions, feet on the floor or not; also bones that are no joints."""
+    rig = build_rig(name)
+    pose_at_random(rig)
+    before = posed_bones(rig)
+    local, root = some_motion(12)
+    local[0], root[0] = read_pose(rig)
+    key(rig, Clip(local, root, np.ones((12, 4), dtype=bool), 24.0, SMPL), fixed=(0,))
+    size = RIGS[name].get("units", 1)
+    for bone, matrix in posed_bones(rig, 1).items():
+        assert np.abs(matrix[:3, 3] - before[bone][:3, 3]).max() / size < 1e-4, bone
+        assert np.abs(matrix[:3, :3] - before[bone][:3, :3]).max() < 1e-3, bone
+
+
+@pytest.mark.parametrize("name", ["smplx", "smpl_fbx"])
+def test_places_on_rigs_with_the_clips_proportions(name):
+    rig, clip = build_rig(name), loose()
+    key(rig, clip)
+    up, units = RIGS[name].get("up", "Z"), RIGS[name].get("units", 1)
+    for frame in range(FRAMES):
+        bones = posed_bones(rig, 1 + frame)
+        heads = np.array([bones[joint_bone(rig, joint)][:3, 3] for joint in SMPL.joints]) / units
+        expected = clip.joints[frame] if up == "Y" else to_blender(clip.joints[frame])
+        assert np.abs(heads - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("limbs", ["FK", "IK"])
+def test_controls_of_a_generated_rigify_rig(limbs):
+    rig, clip = build_rigify(generated=True), loose()
+    rig.motiongpt.limbs = limbs
+    action = key(rig, clip)
+    degrees, millimetres = round_trip_errors(rig, clip)
+    assert degrees < 0.05
+    assert millimetres < 0.2
+    keyed = {curve.data_path for curve in action.layers[0].strips[0].channelbags[0].fcurves}
+    assert 'pose.bones["upper_arm_parent.L"]["IK_FK"]' in keyed
+    assert ('pose.bones["hand_ik.L"].location' in keyed) == (limbs == "IK")
+    assert ('pose.bones["upper_arm_ik_target.L"].location' in keyed) == (limbs == "IK")
+    assert ('pose.bones["upper_arm_fk.L"].rotation_quaternion' in keyed) == (limbs == "FK")
+    assert not any(name in path for path in keyed for name in ("ORG-", "DEF-"))
+
+
+@pytest.mark.parametrize("name", ["mixamo", "unreal_5", "biped", "daz_genesis_8", "unity", "unknown", "cmu_bvh"])
+def test_feet_stand_still_on_the_floor_whatever_the_proportions(name):
+    rig = build_rig(name)
+    clip = swaying_on_the_spot(24)
+    key(rig, clip)
+    units, up = RIGS[name].get("units", 1), 1 if RIGS[name].get("up") == "Y" else 2
+    ankles = [joint_bone(rig, f"{side}_ankle") for side in ("left", "right")]
+    heads = np.array([[bones[ankle][:3, 3] for ankle in ankles] for bones in (posed_bones(rig, 1 + f) for f in range(24))]) / units
+    assert np.ptp(heads, axis=0).max() < 1e-3
+    rest = np.array([rig.data.bones[ankle].head_local[up] for ankle in ankles]) / units
+    assert np.abs(heads[..., up] - rest).max() < 1e-2
+    assert np.ptp(heads[..., up], axis=1).max() < 2e-3

@@ -2,7 +2,7 @@
 # pyright: reportInvalidTypeForm=false
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, PointerProperty, StringProperty
+from bpy.props import CollectionProperty, EnumProperty, FloatProperty, FloatVectorProperty, PointerProperty, StringProperty
 
 from ..backend.motion.skeleton import SMPL
 
@@ -16,14 +16,25 @@ class MotionGPTBones(bpy.types.PropertyGroup):
     }
 
 
+class MotionGPTPosedBone(bpy.types.PropertyGroup):
+    """The bone called `name` in a pose: its rotation and its head in armature space."""
+
+    rotation: FloatVectorProperty(size=4, subtype="QUATERNION", default=(1, 0, 0, 0))
+    head: FloatVectorProperty(size=3)
+
+
 class MotionGPTCharacter(bpy.types.PropertyGroup):
-    """`kind`, `confidence` and `bones` are the animator's own mapping; with an empty kind, detection decides."""
+    """`kind`, `confidence` and `bones` are the animator's own mapping; with an empty kind, detection decides.
+
+    `t_pose` holds the joints' bones in the pose that the animator said is the T-pose; while it is empty, the rest pose decides.
+    """
 
     kind: StringProperty(name="Kind", description="The kind of rig")
     confidence: FloatProperty(
         name="Confidence", description="How sure detection was of the kind of rig", subtype="FACTOR", min=0.0, max=1.0
     )
     bones: PointerProperty(type=MotionGPTBones)
+    t_pose: CollectionProperty(type=MotionGPTPosedBone)
     root_motion: EnumProperty(
         name="Way Goes Into",
         description="What takes the character over the floor",

@@ -9,7 +9,7 @@ from . import command, installation, jobs, preferences, properties, properties_b
 from .animation import preview
 from .batch import bake as batches
 from .batch.run import batch as running_batch
-from .operators import backend, bake, export, generate, lists, mapping, poses, prompts, rig, sequence, variations
+from .operators import backend, bake, export, generate, lists, mapping, poses, prompts, rig, sequence, t_pose, variations
 from .panels import backend as backend_panel
 from .panels import batch, character, clip, result, sidebar
 from .panels import preferences as preferences_panel
@@ -22,6 +22,7 @@ CLASSES: tuple[type, ...] = (
     properties.MotionGPTKeyPose,
     properties.MotionGPTSettings,
     properties_character.MotionGPTBones,
+    properties_character.MotionGPTPosedBone,
     properties_character.MotionGPTCharacter,
     properties_batch.MotionGPTSegment,
     properties_batch.MotionGPTBatchRow,
@@ -58,6 +59,8 @@ CLASSES: tuple[type, ...] = (
     mapping.MOTIONGPT_OT_save_mapping_preset,
     mapping.MOTIONGPT_OT_load_mapping_preset,
     mapping.MOTIONGPT_OT_remove_mapping_preset,
+    t_pose.MOTIONGPT_OT_tell_t_pose,
+    t_pose.MOTIONGPT_OT_forget_t_pose,
     lists.MOTIONGPT_OT_list_add,
     lists.MOTIONGPT_OT_list_remove,
     lists.MOTIONGPT_OT_list_move,

@@ -26,7 +26,7 @@ def _own_maps(operator: bpy.types.Operator, context: bpy.types.Context) -> list[
     return _items["own"]
 
 
-class _OfCharacter(AtOnce, bpy.types.Operator):
+class OfCharacter(AtOnce, bpy.types.Operator):
     """Changes something about the selected character."""
 
     @classmethod
@@ -49,7 +49,7 @@ class _OfCharacter(AtOnce, bpy.types.Operator):
         raise NotImplementedError
 
 
-class MOTIONGPT_OT_detect_rig(_OfCharacter):
+class MOTIONGPT_OT_detect_rig(OfCharacter):
     bl_idname = "motiongpt.detect_rig"
     bl_label = "Detect Rig"
     bl_description = "Find the bone of each joint anew, and keep the result with the character so that it can be edited"
@@ -60,7 +60,7 @@ class MOTIONGPT_OT_detect_rig(_OfCharacter):
         self.report({"INFO"}, f"{found.kind}, {found.confidence:.0%}")
 
 
-class MOTIONGPT_OT_clear_mapping(_OfCharacter):
+class MOTIONGPT_OT_clear_mapping(OfCharacter):
     bl_idname = "motiongpt.clear_mapping"
     bl_label = "Back to Automatic"
     bl_description = "Forget the edited bones and leave them to detection"
@@ -70,7 +70,7 @@ class MOTIONGPT_OT_clear_mapping(_OfCharacter):
         mapping.forget_own(armature)
 
 
-class MOTIONGPT_OT_mirror_mapping(_OfCharacter):
+class MOTIONGPT_OT_mirror_mapping(OfCharacter):
     bl_idname = "motiongpt.mirror_mapping"
     bl_label = "Mirror Bones"
     bl_description = "Give the joints of one side the twins of the other side's bones"
@@ -86,7 +86,7 @@ class MOTIONGPT_OT_mirror_mapping(_OfCharacter):
         mapping.mirror_own(armature, self.source)
 
 
-class MOTIONGPT_OT_save_mapping_preset(_OfCharacter):
+class MOTIONGPT_OT_save_mapping_preset(OfCharacter):
     bl_idname = "motiongpt.save_mapping_preset"
     bl_label = "Save Preset"
     bl_description = "Save the bone of each joint under a name. Rigs with these bones are known from now on"
@@ -100,7 +100,7 @@ class MOTIONGPT_OT_save_mapping_preset(_OfCharacter):
         mapping.save_mapping(armature, self.name)
 
 
-class MOTIONGPT_OT_load_mapping_preset(_OfCharacter):
+class MOTIONGPT_OT_load_mapping_preset(OfCharacter):
     bl_idname = "motiongpt.load_mapping_preset"
     bl_label = "Load Preset"
     bl_description = "Take the bone of each joint from a preset, or from a kind of rig that is known"

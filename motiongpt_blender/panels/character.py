@@ -8,6 +8,7 @@ import bpy
 from ...backend.motion.skeleton import SMPL
 from ...backend.protocol.errors import MotionGPTError
 from ..operators import mapping as operators
+from ..operators import t_pose
 from ..rigs.character import find_character
 from ..rigs.mapping import Mapping, find_mapping, is_known
 
@@ -63,6 +64,15 @@ class MOTIONGPT_PT_character(_CharacterPanel):
         row.operator(operators.MOTIONGPT_OT_load_mapping_preset.bl_idname, text="Load", icon="PRESET")
         row.operator(operators.MOTIONGPT_OT_save_mapping_preset.bl_idname, text="Save", icon="ADD")
         row.operator(operators.MOTIONGPT_OT_remove_mapping_preset.bl_idname, text="", icon="REMOVE")
+        column = layout.column()
+        column.use_property_split, column.use_property_decorate = True, False
+        column.prop(armature.motiongpt, "root_motion")
+        if isinstance(mapping, Mapping) and mapping.controls:
+            column.prop(armature.motiongpt, "limbs", expand=True)
+        if armature.motiongpt.t_pose:
+            layout.operator(t_pose.MOTIONGPT_OT_forget_t_pose.bl_idname, icon="LOOP_BACK")
+        else:
+            layout.operator(t_pose.MOTIONGPT_OT_tell_t_pose.bl_idname, icon="OUTLINER_OB_ARMATURE")
 
 
 class MOTIONGPT_PT_bones(_CharacterPanel):

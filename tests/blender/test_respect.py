@@ -1,0 +1,128 @@
+"""What the animator has set on a rig is respected: which pose is its T-pose, where its way goes, what is locked, driven or constrained."""
+
+import bpy
+import numpy as np
+import pytest
+from rigs import SMPL, Clip, add_rig, build_rig, degrees_between, edit, key, posed_bones, posed_joints, read_pose, rotations, some_motion
+
+FRAMES = 5
+
+
+@pytest.fixture
+def clip() -> Clip:
+    return Clip(*some_motion(FRAMES), np.zeros((FRAMES, 4), dtype=bool), 24.0, SMPL)
+
+
+def keyed(action: bpy.types.Action, bone: str) -> set[tuple[str, int]]:
+    curves = action.layers[0].strips[0].channelbags[0].fcurves
+    return {(curve.data_path.rpartition(".")[2], curve.array_index) for curve in curves if f'"{bone}"' in curve.data_path}
+
+
+def world_joints(rig: bpy.types.Object, frame: int) -> np.ndarray:
+    bpy.context.scene.frame_set(frame)
+    matrix = np.array(rig.matrix_world)
+    return posed_joints(rig) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def test_told_t_pose_is_read_as_the_t_pose():
+    rig = add_rig()
+    rig.pose.bones["left_shoulder"].rotation_quaternion = rotations.from_vector(np.array([0.3, 0.2, -0.5]))
+    rig.pose.bones["spine2"].rotation_quaternion = rotations.from_vector(np.array([0.2, 0.0, 0.1]))
+    bpy.context.view_layer.update()
+    assert bpy.ops.motiongpt.tell_t_pose() == {"FINISHED"}
+    assert degrees_between(read_pose(rig)[0], np.tile(rotations.IDENTITY, (22, 1))) < 0.01
+    before = posed_bones(rig)
+    key(rig, Clip(np.tile(rotations.IDENTITY, (2, 22, 1)), np.tile(read_pose(rig)[1], (2, 1)), np.zeros((2, 4), dtype=bool), 24.0, SMPL))
+    for bone, matrix in posed_bones(rig, 1).items():
+        assert matrix == pytest.approx(before[bone], abs=1e-4)
+    bpy.ops.motiongpt.forget_t_pose()
+    assert degrees_between(read_pose(rig)[0], np.tile(rotations.IDENTITY, (22, 1))) > 10
+
+
+@pytest.mark.parametrize("root_motion", ["ROOT_BONE", "OBJECT"])
+@pytest.mark.parametrize("name", ["smplx", "unreal_4"])
+def test_body_is_where_it_was_whatever_takes_it_along(name, root_motion, clip):
+    rig = build_rig(name)
+    rig.location = (1, 2, 0)
+    key(rig, clip)
+    expected = [world_joints(rig, 1 + frame) for frame in range(FRAMES)]
+    rig.motiongpt.root_motion = root_motion
+    bpy.context.scene.frame_set(1)
+    rig.animation_data_clear()
+    for bone in rig.pose.bones:
+        bone.matrix_basis.identity()
+    bpy.context.view_layer.update()
+    action = key(rig, clip)
+    for frame in range(FRAMES):
+        assert world_joints(rig, 1 + frame) == pytest.approx(expected[frame], abs=2e-5)
+    bpy.context.scene.frame_set(FRAMES)
+    if root_motion == "OBJECT":
+        assert (rig.matrix_world.translation - type(rig.location)((1, 2, 0))).length > 1
+    else:
+        assert ("location", 0) in keyed(action, "root")
+        assert rig.pose.bones["root"].location.length > 1
+
+
+def test_character_without_a_root_bone_says_so(clip):
+    rig = build_rig("mixamo")
+    rig.motiongpt.root_motion = "ROOT_BONE"
+    with pytest.raises(Exception, match="no bone below its hips"):
+        key(rig, clip)
+
+
+def test_locked_bone_keeps_its_rotation_and_the_rest_makes_up_for_it(clip):
+    rig = add_rig()
+    collar = rig.pose.bones["left_collar"]
+    collar.rotation_quaternion = rotations.from_vector(np.array([0.1, 0.2, 0.0]))
+    collar.lock_rotation = (True, True, True)
+    before = np.array(collar.rotation_quaternion)
+    action = key(rig, clip)
+    assert not keyed(action, "left_collar")
+    bpy.context.scene.frame_set(3)
+    assert np.array(collar.rotation_quaternion) == pytest.approx(before)
+    turned = SMPL.to_global(read_pose(rig)[0])
+    joint = SMPL.index("left_shoulder")
+    assert degrees_between(turned[joint], SMPL.to_global(clip.local)[2, joint]) < 0.01
+
+
+def test_locked_and_driven_channels_get_no_keys(clip):
+    rig = add_rig()
+    elbow, knee, pelvis, head = (rig.pose.bones[name] for name in ("left_elbow", "right_knee", "pelvis", "head"))
+    elbow.rotation_mode, elbow.lock_rotation = "XYZ", (False, True, False)
+    elbow.rotation_euler.y = 0.3
+    knee.lock_rotation = (False, True, True)
+    pelvis.lock_location = (True, False, False)
+    rig.driver_add('pose.bones["head"].rotation_quaternion', 1).driver.expression = "0.2"
+    bpy.context.view_layer.update()
+    action = key(rig, clip)
+    assert keyed(action, "left_elbow") == {("rotation_euler", 0), ("rotation_euler", 2)}
+    assert ("rotation_quaternion", 0) in keyed(action, "right_knee")
+    assert ("location", 0) not in keyed(action, "pelvis")
+    assert ("rotation_quaternion", 1) not in keyed(action, "head")
+    bpy.context.scene.frame_set(3)
+    assert elbow.rotation_euler.y == pytest.approx(0.3)
+    assert knee.rotation_quaternion.to_euler().y == pytest.approx(0, abs=1e-3)
+    assert head.rotation_quaternion.x == pytest.approx(0.2)
+    wrist = SMPL.index("left_wrist")
+    assert degrees_between(SMPL.to_global(read_pose(rig)[0])[wrist], SMPL.to_global(clip.local)[2, wrist]) < 0.01
+
+
+def test_bone_that_a_constraint_turns_gets_no_keys(clip):
+    rig = add_rig()
+    constraint = rig.pose.bones["head"].constraints.new("COPY_ROTATION")
+    constraint.target, constraint.subtarget = rig, "neck"
+    foot = rig.pose.bones["right_knee"].constraints.new("IK")
+    foot.target, foot.chain_count = bpy.data.objects.new("Goal", None), 2
+    action = key(rig, clip)
+    for bone in ("head", "right_knee", "right_hip"):
+        assert not keyed(action, bone)
+    assert keyed(action, "neck")
+
+
+def test_bones_that_inherit_no_rotation(clip):
+    rig = add_rig()
+    edit(rig, lambda bones: [setattr(bones[name], "use_inherit_rotation", False) for name in ("left_shoulder", "head", "right_knee")])
+    key(rig, clip)
+    for frame in range(FRAMES):
+        bpy.context.scene.frame_set(1 + frame)
+        assert degrees_between(SMPL.to_global(read_pose(rig)[0]), SMPL.to_global(clip.local[frame])) < 0.01

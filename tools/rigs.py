@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 SHOWN = ("SMPL Character", "Mixamo", "Unreal Engine 5", "Daz Genesis 8", "3ds Max Biped", "Rigify (IK)")
 TIMES = (0.1, 0.37, 0.63, 0.9)  # shares of the clip that the picture shows
+EVERY = 4  # frames from one that is measured to the next
 _THICKNESS = 0.035  # metres
 _COLUMN, _ROW = 1.5, 2.15
+
+Part = tuple[np.ndarray, np.ndarray, bool]  # from where to where, and whether it is on the right
 
 
 def main() -> int:
@@ -36,26 +40,34 @@ def main() -> int:
     sys.path.insert(0, str(ROOT / "tests" / "blender"))
     report = measure(arguments.clip, out)
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(f"{'':28} {'round trip':>24} {'bent for feet':>16}")
     for name, errors in report.items():
-        print(f"{name:28} {errors['direction_deg']:9.4f} deg {errors['position_mm']:9.4f} mm")
+        print(f"{name:28} {errors['direction_deg']:9.4f} ° {errors['position_mm']:9.4f} mm {errors['planted_deg']:12.2f} °")
     return 0
 
 
 def measure(path: Path, out: Path) -> dict[str, dict[str, float]]:
-    """The worst errors for each rig; leaves the picture in `out`."""
+    """For each rig the worst errors of the clip as it is carried over, and how far legs then bend so that feet stand still.
+
+    Leaves the picture in `out`.
+    """
     import bpy
     import rigs
 
     with np.load(path) as file:
         clip = rigs.Clip(file["rotations"], file["root_translation"], file["contacts"], float(file["fps"]), rigs.SMPL)
+    afloat = replace(clip, contacts=np.zeros_like(clip.contacts))
     bpy.data.batch_remove(list(bpy.data.objects))
     report, figures = {}, {}
     for name, build, limbs, up in _rigs(rigs):
         rig = build()
         rig.motiongpt.limbs = limbs
+        rigs.key(rig, afloat)
+        degrees, millimetres = rigs.round_trip_errors(rig, clip, up=up, every=EVERY)
         rigs.key(rig, clip)
-        degrees, millimetres = rigs.round_trip_errors(rig, clip, up=up)
-        report[name] = {"direction_deg": round(degrees, 5), "position_mm": round(millimetres, 5)}
+        planted, _ = rigs.round_trip_errors(rig, clip, up=up, every=EVERY)
+        errors = {"direction_deg": degrees, "position_mm": millimetres, "planted_deg": planted}
+        report[name] = {figure: round(value, 5) for figure, value in errors.items()}
         if name in SHOWN:
             figures[name] = [_limbs(rigs, rig, 1 + round(share * (len(clip) - 1))) for share in TIMES]
         bpy.data.batch_remove([obj for obj in bpy.data.objects if obj.type in ("ARMATURE", "MESH")])
@@ -75,8 +87,8 @@ def _rigs(rigs: Any) -> list[tuple[str, Any, str, str]]:
     ]
 
 
-def _limbs(rigs: Any, rig: Any, frame: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """From where to where the body's parts go at a frame: in Blender's axes, rig-sized metres, pelvis over the origin."""
+def _limbs(rigs: Any, rig: Any, frame: int) -> list[Part]:
+    """The body's parts at a frame: in Blender's axes, metres of the clip, pelvis over the origin."""
     known = rigs.module("motiongpt_blender.rigs.rig").read_rig(rig)
     bones = rigs.posed_bones(rig, frame)
     heads = {joint: known.stance.place(bones[bone][:3, 3]) for joint, bone in zip(known.joints, known.bones, strict=True)}
@@ -88,11 +100,11 @@ def _limbs(rigs: Any, rig: Any, frame: int) -> list[tuple[np.ndarray, np.ndarray
         while parent >= 0 and parent not in places:
             parent = rigs.SMPL.parents[parent]
         if parent >= 0:
-            parts.append((places[parent], place))
+            parts.append((places[parent], place, rigs.SMPL.joints[joint].startswith("right")))
     return parts
 
 
-def draw(figures: dict[str, list[list[tuple[np.ndarray, np.ndarray]]]], path: Path) -> None:
+def draw(figures: dict[str, list[list[Part]]], path: Path) -> None:
     """A column for each rig, a row for each time."""
     import bpy
     from mathutils import Matrix, Vector
@@ -103,9 +115,9 @@ def draw(figures: dict[str, list[list[tuple[np.ndarray, np.ndarray]]]], path: Pa
     for column, (name, times) in enumerate(figures.items()):
         for row, parts in enumerate(times):
             corner = Vector((column * _COLUMN, 0, -row * _ROW))
-            for start, end in parts:
+            for start, end, is_right in parts:
                 a, b = turn @ Vector(start) + corner, turn @ Vector(end) + corner
-                _rod(scene, a, b, dark if start[0] + end[0] < 0 else light)
+                _rod(scene, a, b, dark if is_right else light)
         label = bpy.data.objects.new(name, bpy.data.curves.new(name, "FONT"))
         label.data.body, label.data.size, label.data.align_x = name, 0.15, "CENTER"
         label.data.materials.append(dark)

@@ -111,10 +111,10 @@ def _place(place: str, places: dict[str, np.ndarray]) -> np.ndarray:
     return places[start] + (places[end] - places[start]) * float(share) if end else places[start]
 
 
-def round_trip_errors(rig: bpy.types.Object, clip: Any, start: int = 1, up: str = "Z") -> tuple[float, float]:
+def round_trip_errors(rig: bpy.types.Object, clip: Any, up: str = "Z", every: int = 1) -> tuple[float, float]:
     """How far off a clip is on a rig: the worst direction of a bone in degrees, the worst place of a joint in millimetres.
 
-    The judge is Blender's evaluation: the places of heads, and how far bones have turned since rest. Limbs are compared as they
+    The rig has the clip from frame 1 on and is looked at `every` so many frames. The judge is Blender's evaluation: the places of heads, and how far bones have turned since rest. Limbs are compared as they
     are; other bones by where the direction that they have at rest is turned, feet having been set straight. Places
     are those of the limbs' joints from the limb's first, on bones of the rig's own lengths.
     """
@@ -124,8 +124,8 @@ def round_trip_errors(rig: bpy.types.Object, clip: Any, start: int = 1, up: str 
     rest = {joint: np.array(rig.data.bones[bone].matrix_local) for joint, bone in bones.items()}
     wanted, turned = clip.joints, SMPL.to_global(clip.local)
     degrees, millimetres = 0.0, 0.0
-    for frame in range(len(clip)):
-        posed = posed_bones(rig, start + frame)
+    for frame in range(0, len(clip), every):
+        posed = posed_bones(rig, 1 + frame)
         heads = {joint: canonical @ posed[bone][:3, 3] for joint, bone in bones.items()}
         for joint, bone in bones.items():
             side, _, part = joint.partition("_")

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FRAMES = 196
@@ -90,7 +91,7 @@ def fastest(run: Callable[[], object], runs: int = RUNS) -> float:
     return min(seconds)
 
 
-def fresh(rig: object, run: Callable[[], None]) -> None:
+def fresh(rig: Any, run: Callable[[], None]) -> None:
     """Run with an armature that has no action."""
     rig.animation_data_clear()
     run()

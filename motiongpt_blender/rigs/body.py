@@ -269,6 +269,7 @@ def _limb(end: int) -> tuple[int, int, int]:
 def _carry_joints(rig: Rig, nodes: list[_Node], rest: np.ndarray, heads: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
     """For each of the 22 joints the bone that carries it, and where in that one's frame it lies."""
     own = {node.joints[0]: bone for bone, node in enumerate(nodes) if node.carries and node.share == 0}
+    assert SMPL.offsets is not None
     carriers, offsets = [], np.zeros((len(SMPL), 3))
     for joint, parent in enumerate(SMPL.parents):
         if joint in own:

@@ -40,7 +40,7 @@ def _corrections(strayed: np.ndarray, contacts: np.ndarray, heights: np.ndarray,
     result = np.zeros((len(strayed), 3))
     known = np.zeros(len(strayed), dtype=bool)
     strayed = strayed - heights[:, None] * _UP
-    for begin, end in runs(contacts.any(axis=-1)):
+    for begin, end in runs(contacts[:, 0] | contacts[:, 1]):
         points, touch = strayed[begin:end], contacts[begin:end]
         toe = (touch[1:] & touch[:-1])[:, 1:]
         steps = np.where(toe, np.diff(points[:, 1], axis=0), np.diff(points[:, 0], axis=0))

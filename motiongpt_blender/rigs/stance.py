@@ -99,6 +99,7 @@ def _length(places: Mapping[str, np.ndarray], side: str) -> float:
 
 
 def _offset(joint: str) -> np.ndarray:
+    assert SMPL.offsets is not None
     return SMPL.offsets[SMPL.index(joint)]
 
 

@@ -9,7 +9,7 @@ FRAMES = 5
 
 
 @pytest.fixture
-def clip() -> Clip:
+def clip():
     return Clip(*some_motion(FRAMES), np.zeros((FRAMES, 4), dtype=bool), 24.0, SMPL)
 
 

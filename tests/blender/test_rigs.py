@@ -29,7 +29,7 @@ def joint_bone(rig: bpy.types.Object, joint: str) -> str:
     return mapping.find_mapping(rig).bones[joint]
 
 
-def loose(frames: int = FRAMES, seed: int = 0) -> Clip:
+def loose(frames: int = FRAMES, seed: int = 0):
     """A clip that touches no floor."""
     return Clip(*some_motion(frames, seed), np.zeros((frames, 4), dtype=bool), 24.0, SMPL)
 

@@ -211,7 +211,7 @@ def test_previews_come_early_and_end_near_the_clip(generator):
 
 
 def test_more_memory_than_is_allowed_is_refused():
-    with pytest.raises(MotionGPTError, match=r"needs about \d+ MB of memory, and 100 MB are allowed") as error:
+    with pytest.raises(MotionGPTError, match=r"needs \d+ MB of memory, and 100 MB are allowed") as error:
         Generator.load(Load(device="cpu", memory_limit_mb=100))
     assert error.value.code == Code.OUT_OF_MEMORY and error.value.remedy
 

@@ -94,6 +94,8 @@ class Session:
     @property
     def fraction(self) -> float:
         """How much of the current request is done, 0 to 1."""
+        if self._delivery is not None:
+            return 1.0
         progress = self._call.progress if self._call else None
         return progress.done / progress.total if progress and progress.total else 0.0
 

@@ -114,9 +114,10 @@ def _place(place: str, places: dict[str, np.ndarray]) -> np.ndarray:
 def round_trip_errors(rig: bpy.types.Object, clip: Any, up: str = "Z", every: int = 1) -> tuple[float, float]:
     """How far off a clip is on a rig: the worst direction of a bone in degrees, the worst place of a joint in millimetres.
 
-    The rig has the clip from frame 1 on and is looked at `every` so many frames. The judge is Blender's evaluation: the places of heads, and how far bones have turned since rest. Limbs are compared as they
-    are; other bones by where the direction that they have at rest is turned, feet having been set straight. Places
-    are those of the limbs' joints from the limb's first, on bones of the rig's own lengths.
+    The rig has the clip from frame 1 on and is looked at `every` so many frames. The judge is Blender's evaluation: the places of
+    heads, and how far bones have turned since rest. Limbs are compared as they are; other bones by where the direction that they
+    have at rest is turned, feet having been set straight. Places are those of the limbs' joints from the limb's first, on bones
+    of the rig's own lengths.
     """
     known = _rig.read_rig(rig)
     bones = {SMPL.joints[joint]: bone for joint, bone in zip(known.joints, known.bones, strict=True)}

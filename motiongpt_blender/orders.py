@@ -83,9 +83,9 @@ def finish(order: Order, made: messages.MadeClip, fps: float) -> Clip:
     A loop in an action of its own gets one frame more: its first, in which it ends.
     """
     clip = Clip(made.rotations, made.root_translation, made.contacts, fps, SMPL)
-    if not order.request.loop:
+    if made.cycle_turn is None or made.cycle_travel is None:
         return place(order, clip)
-    cycle = place(order, closed(clip))
+    cycle = place(order, closed(clip, made.cycle_turn, made.cycle_travel))
     if order.delivery.mode == "NEW":
         return cycle
     return replace(cycle, local=cycle.local[:-1], root=cycle.root[:-1], contacts=cycle.contacts[:-1])

@@ -76,7 +76,7 @@ def walk(frames: int = 96) -> Clip:
 def test_travel_is_gone_and_sway_stays(loop):
     clip = walk()
     if loop:
-        clip = closed(clip)
+        clip = closed(clip, rotations.IDENTITY, np.array([0.0, 0.0, 4.8]))
     still = in_place(clip, 0, loop)
     assert np.ptp(still.root[:, 2]) < 1e-6
     assert np.ptp(still.root[:, 0]) == pytest.approx(0.06, rel=0.25)
@@ -85,17 +85,13 @@ def test_travel_is_gone_and_sway_stays(loop):
 
 def test_closed_loop_ends_as_it_begins_a_cycle_further_on():
     clip = walk(48)  # two whole cycles
-    cycle = closed(clip)
+    turn = rotations.about(np.array([0.0, 1.0, 0.0]), np.array(np.pi / 2))
+    travel = np.array([0.0, 0.0, 2.4])
+    cycle = closed(clip, turn, travel)
     assert len(cycle) == 49
-    assert cycle.root[-1] - cycle.root[0] == pytest.approx([0, 0, 2.4], abs=2e-3)
-    assert cycle.local[-1] == pytest.approx(clip.local[0])
-
-
-def test_closed_loop_turns_by_what_its_cycle_turns():
-    clip = walk(48)
-    turn = rotations.about(np.array([0.0, 1.0, 0.0]), np.linspace(0, np.pi / 2, 48, endpoint=False))
-    clip.local[:, 0] = turn
-    assert rotations.angle_between(closed(clip).local[-1, 0], clip.local[0, 0]) == pytest.approx(np.pi / 2, abs=1e-6)
+    assert cycle.root[-1] == pytest.approx(rotations.rotate(turn, clip.root[0]) + travel)
+    assert rotations.angle_between(cycle.local[-1, 0], clip.local[0, 0]) == pytest.approx(np.pi / 2, abs=1e-6)
+    assert cycle.local[-1, 1:] == pytest.approx(clip.local[0, 1:])
 
 
 @pytest.mark.parametrize("anchor", [0, 40, 95])

@@ -12,6 +12,7 @@ messages = module("backend.protocol.messages")
 errors = module("backend.protocol.errors")
 client = module("motiongpt_blender.connection.client")
 _clip, _fit = module("backend.motion.clip"), module("backend.motion.fit")
+IDENTITY = module("backend.motion.rotations").IDENTITY
 
 STEPS = 4  # progress notifications of a clip, each with a preview where that is asked for
 
@@ -71,7 +72,9 @@ class ScriptedConnection:
 def make_clip(request: Any, index: int) -> Any:
     """A clip that meets the request's poses; another seed or another `index` gives another."""
     cycle = request.frames + request.loop  # its last frame is its first
-    local, root = (values[: request.frames] for values in some_motion(cycle, request.seed * 100 + index))
+    local, root = some_motion(cycle, request.seed * 100 + index)
+    turn, travel = (IDENTITY, (root[-1] - root[0]) * [1.0, 0.0, 1.0]) if request.loop else (None, None)
+    local, root = local[: request.frames], root[: request.frames]
     clip = _clip.Clip(local, root, np.zeros((len(root), 4), dtype=bool), request.fps, SMPL)
     clip = _fit.fit(clip, [_fit.Constraint(p.frame, p.rotations, p.root_translation) for p in request.poses])
-    return messages.MadeClip(clip.local, clip.root, clip.joints, clip.contacts, 0.0, 0.0, 0.0, 0.0)
+    return messages.MadeClip(clip.local, clip.root, clip.joints, clip.contacts, 0.0, 0.0, 0.0, 0.0, turn, travel)

@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
     def evaluator(dataset: "Dataset") -> "Evaluator":
         if args.official:
-            return OfficialEvaluator(*args.official, read_tokens(args.data))
+            finest, glove, meta = args.official
+            return OfficialEvaluator(finest, glove, meta, read_tokens(args.data))
         with tempfile.TemporaryDirectory() as scratch:
             folder = args.evaluator or Path(scratch)
             if not (folder / "evaluator.safetensors").is_file():

@@ -147,7 +147,7 @@ def _poses(body: _Body) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _find_gaits(body: _Body, rng: np.random.Generator) -> Iterator[Found]:
-    """Windows of even speed and direction: one for every three seconds of the clip is tried."""
+    """Windows of even speed and direction: about two in three seconds of the clip are tried."""
     frames = len(body.travel)
     shortest, longest = (round(seconds * body.fps) for seconds in _GAIT_SECONDS)
     calm = body.height > 0.8
@@ -164,7 +164,7 @@ def _find_gaits(body: _Body, rng: np.random.Generator) -> Iterator[Found]:
         gait = _class_of(mean, _RUNS) if flying else _class_of(mean, _SPEEDS)
         if gait != "stand" and pace.std() > 0.4 * mean:
             continue
-        drift = np.linalg.norm(body.root[begin + length] - body.root[begin])
+        drift = float(np.linalg.norm(body.root[begin + length] - body.root[begin]))
         turned = float(body.yaw[begin + length] - body.yaw[begin])
         turn = _class_of(abs(turned), _TURNS)
         side = "left" if turned > 0 else "right"
@@ -172,18 +172,8 @@ def _find_gaits(body: _Body, rng: np.random.Generator) -> Iterator[Found]:
         if gait == "stand":
             yield from _standing(body, window, turn, drift, rng)
             continue
-        flow = np.degrees(np.arctan2(*steps.mean(axis=0)))  # 0 ahead, +90 to the left
-        way = (
-            "forward"
-            if abs(flow) < 35
-            else "back"
-            if abs(flow) > 145
-            else "left"
-            if 60 < flow < 120
-            else "right"
-            if -120 < flow < -60
-            else ""
-        )
+        flow = float(np.degrees(np.arctan2(*steps.mean(axis=0))))  # 0 ahead, +90 to the left
+        way = _way(flow)
         if not way or not gait:
             continue
         if way != "forward" and turn not in ("none", f"bit_{side}"):
@@ -204,6 +194,17 @@ def _standing(body: _Body, window: slice, turn: str, drift: float, rng: np.rando
     still = np.linalg.norm(np.diff(body.around[window], axis=0), axis=-1).mean() * body.fps < 0.06
     if turn == "none" and still and body.lean[window].max() < 30.0:
         yield Found("stand", str(rng.choice(words["gaits"]["stand"])), window.start, window.stop)
+
+
+def _way(flow: float) -> str:
+    """The direction that an angle to the heading is plainly in, or nothing."""
+    if abs(flow) < 35.0:
+        return "forward"
+    if abs(flow) > 145.0:
+        return "back"
+    if 60.0 < abs(flow) < 120.0:
+        return "left" if flow > 0 else "right"
+    return ""
 
 
 def _class_of(value: float, limits: dict[str, float]) -> str:

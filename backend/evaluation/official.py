@@ -140,4 +140,4 @@ def read_tokens(folders: Sequence[Path]) -> dict[str, str]:
 
 def _strings(pickled: bytes) -> list[str]:
     """The strings in a pickled list, in order; nothing is executed."""
-    return [argument for code, argument, _ in pickletools.genops(pickled) if "UNICODE" in code.name]
+    return [str(argument) for code, argument, _ in pickletools.genops(pickled) if "UNICODE" in code.name]

@@ -108,6 +108,7 @@ def test_feet_are_locked_only_if_asked(generator):
 def test_a_loop_goes_on_where_it_ends(generator):
     made = make(generator, loop=True, frames=60)
     assert made.joints.shape == (60, 22, 3)
+    assert made.cycle_turn is not None and made.cycle_travel is not None
     after = rotations.rotate(made.cycle_turn, made.joints[0].astype(np.float64)) + made.cycle_travel
     step = np.linalg.norm(after - made.joints[-1], axis=-1).max()
     assert step < 1.5 * np.linalg.norm(np.diff(made.joints, axis=0), axis=-1).max()

@@ -1,4 +1,6 @@
 """Fewer keys than frames, and clips that stay in place."""
+# pyright: reportMissingImports=false
+# (the package `motiongpt` is made by `tests/conftest.py`)
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
 """Prompts to choose from."""
+# pyright: reportMissingImports=false
+# (the package `motiongpt` is made by `tests/conftest.py`)
 
 import pytest
 from motiongpt.motiongpt_blender.prompts import PromptBook, presets

@@ -4,6 +4,7 @@ Motion codes have two small matrices of their own, their embeddings and their ou
 resized nor computed. What the backbone is (transformers' for training, this project's engine for use) is left open here.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -83,9 +84,9 @@ class MotionHeads(nn.Module):
         """The output rows (R, width) that `vocabulary.rows` names."""
         return self.head if self.head is not None else self.base_rows()
 
+    @abstractmethod
     def base_rows(self) -> Tensor:
         """The rows of the base's own output matrix that `vocabulary.rows` names."""
-        raise NotImplementedError
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores (..., R) of the output rows, float32."""

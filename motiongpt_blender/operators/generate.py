@@ -1,6 +1,8 @@
 """Generate, in-between, again and cancel."""
 # pyright: reportInvalidTypeForm=false
 
+from abc import abstractmethod
+
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
@@ -34,8 +36,9 @@ class Making(bpy.types.Operator):
             return fail(self, error)
         return {"FINISHED"}
 
+    @abstractmethod
     def order(self, context: bpy.types.Context) -> None:
-        raise NotImplementedError
+        """Order what the operator has made; MotionGPTError if that cannot be done."""
 
     def asked(self, context: bpy.types.Context) -> Asked:
         """What the call does not set comes from the panel."""

@@ -1,6 +1,8 @@
 """Edit which bone of the character is which joint."""
 # pyright: reportInvalidTypeForm=false
 
+from abc import abstractmethod
+
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
@@ -45,8 +47,9 @@ class OfCharacter(AtOnce, bpy.types.Operator):
             return fail(self, error)
         return {"FINISHED"}
 
+    @abstractmethod
     def change(self, armature: bpy.types.Object) -> None:
-        raise NotImplementedError
+        """Change the character's mapping; MotionGPTError if that cannot be done."""
 
 
 class MOTIONGPT_OT_detect_rig(OfCharacter):

@@ -2,6 +2,7 @@
 
 A pass over a few tokens takes as long as reading the weights does, so they are kept small (int8 with a scale per output, or
 bfloat16) and read once, in order, for all rows of the batch; sums are float32. Compiling takes seconds, once on a computer.
+Loops run over slices from their beginning: the compiler makes vectors of none whose index might be negative.
 This file imports nothing of the package, because it is run from the user's cache.
 """
 
@@ -11,7 +12,7 @@ import numpy as np
 from numba import njit, prange, types
 from numba.extending import overload
 
-_PLAIN: Any = {"fastmath": True, "nogil": True, "boundscheck": False}
+_PLAIN: Any = {"fastmath": True, "nogil": True, "boundscheck": False, "error_model": "numpy"}  # a division that may raise is no vector's
 _float = np.float32
 STRIDE = 32  # places are attended to in steps of so many, the room of a cache is a multiple of it
 _FEW = 4  # rows below which starting the other threads takes longer than what they would do
@@ -172,10 +173,21 @@ def _gate(both, out, threads):
 @njit(**_PLAIN)
 def _gate_part(both, out, part, parts):
     half = out.shape[1]
+    begin, end = half * part // parts, half * (part + 1) // parts
     for row in range(len(out)):
-        for n in range(half * part // parts, half * (part + 1) // parts):
-            gate = both[row, n]
-            out[row, n] = gate / (_float(1) + np.exp(-gate)) * both[row, half + n]
+        gates, ups, gated = both[row, begin:end], both[row, half + begin : half + end], out[row, begin:end]
+        for n in range(len(gated)):
+            gated[n] = gates[n] / (_float(1) + _exp(-gates[n])) * ups[n]
+
+
+@njit(**_PLAIN)
+def _exp(x):
+    """e to the `x`, float32, right to 1e-5 of it; the compiler makes vectors of it. Beyond -87 and 88 it stays what it is there."""
+    power = max(min(x, _float(88)), _float(-87)) * _float(1.4426950408889634)
+    whole = np.floor(power + _float(0.5))
+    r = (power - whole) * _float(0.6931471805599453)
+    series = _float(1) + r * (_float(1) + r * (_float(1 / 2) + r * (_float(1 / 6) + r * (_float(1 / 24) + r * _float(1 / 120)))))
+    return series * np.int32((np.int32(whole) + 127) << 23).view(np.float32)
 
 
 def _value(weight):
@@ -229,22 +241,24 @@ def _attend_part(qkv, sequences, slots, keys, values, out, scores, part, parts):
         row, head = unit // heads, unit % heads
         sequence, past, group = sequences[row], slots[row] + 1, head * keys.shape[1] // heads
         padded = (past + STRIDE - 1) // STRIDE * STRIDE
-        first = head * size
+        query, mixed = qkv[row, head * size : (head + 1) * size], out[row, head * size : (head + 1) * size]
+        weights = scores[part, :padded]
         top = _float(-1e30)
         for t in range(past):
+            key = keys[sequence, group, t]
             score = _float(0)
             for i in range(size):
-                score += qkv[row, first + i] * keys[sequence, group, t, i]
-            scores[part, t] = score * scale
-            top = max(top, scores[part, t])
+                score += query[i] * key[i]
+            weights[t] = score * scale
+            top = max(top, weights[t])
         total = _float(0)
         for t in range(past):
-            scores[part, t] = np.exp(scores[part, t] - top)
-            total += scores[part, t]
-        for t in range(past, padded):
-            scores[part, t] = _float(0)
+            weights[t] = _exp(weights[t] - top)
+            total += weights[t]
+        weights[past:] = _float(0)
         for i in range(size):
-            mixed = _float(0)
+            channel = values[sequence, group, i]
+            value = _float(0)
             for t in range(padded):
-                mixed += scores[part, t] * values[sequence, group, i, t]
-            out[row, first + i] = mixed / total
+                value += weights[t] * channel[t]
+            mixed[i] = value / total

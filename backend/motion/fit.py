@@ -100,7 +100,7 @@ def _bend(steps: np.ndarray, turn: np.ndarray, share: np.ndarray, way: np.ndarra
         # Rows: both components of the miss, and the two unknowns themselves, each in its own measure.
         rows = np.array([[-change.imag, change.real], [change.real, change.imag], [_MISS / _BEND, 0.0], [0.0, _MISS / _GROWTH]])
         residual = np.array([miss.real, miss.imag, -found[0] * _MISS / _BEND, -found[1] * _MISS / _GROWTH])
-        found = np.clip(found + np.linalg.lstsq(rows, residual)[0], [-np.pi / 2, -1.0], [np.pi / 2, 1.0])
+        found = np.clip(found + np.linalg.lstsq(rows, residual, rcond=None)[0], [-np.pi / 2, -1.0], [np.pi / 2, 1.0])
     return found
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -18,13 +19,16 @@ OUTCOMES = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)")
 
 def main(environments: list[str]) -> int:
     start = time.monotonic()
-    outcomes = Counter()
+    outcomes: Counter[str] = Counter()
     for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["pyright"]):
         outcomes["failed"] += subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode != 0
     zip_file = build_zip(environments[0])
-    run_pytest(sys.executable, BACKEND_TESTS, zip_file, outcomes)
-    for environment in environments:
-        run_pytest(f"{environment}/bin/python", ["tests/blender"], zip_file, outcomes)
+    outcomes += run_pytest(sys.executable, BACKEND_TESTS, zip_file)
+    # Side by side: each mostly waits for one thing at a time.
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(run_pytest, f"{e}/bin/python", ["tests/blender"], zip_file, mark=f"{Path(e).name}: ") for e in environments]
+        for run in runs:
+            outcomes += run.result()
     told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if count)
     print(f"==== {told} in {time.monotonic() - start:.2f}s ====")
     return 1 if outcomes["failed"] or outcomes["error"] else 0
@@ -36,20 +40,20 @@ def build_zip(environment: str) -> str:
     return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
-def run_pytest(python: str, tests: list[str], zip_file: str, outcomes: Counter[str]) -> None:
-    """Run `tests`, add how they came out to `outcomes`; a run that breaks off is an error."""
+def run_pytest(python: str, tests: list[str], zip_file: str, mark: str = "") -> Counter[str]:
+    """Run `tests` and count how they came out; a run that breaks off is an error. `mark` stands before every line that it prints."""
     command = [python, "-m", "pytest", "--color=yes" if sys.stdout.isatty() else "--color=no", *tests]
     environment = os.environ | {"MOTIONGPT_ZIP": zip_file, "PYTHONUTF8": "1"}
-    print("+", *command, flush=True)
+    print(f"{mark}+", *command, flush=True)
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
         closing = ""
         for line in process.stdout or ():
-            print(line, end="", flush=True)
+            print(f"{mark}{line}", end="", flush=True)
             closing = line if line.strip() else closing
-    counts = {outcome.removesuffix("s"): int(count) for count, outcome in OUTCOMES.findall(closing)}
+    counts = Counter({outcome.removesuffix("s"): int(count) for count, outcome in OUTCOMES.findall(closing)})
     if process.returncode and not counts.keys() & {"failed", "error"}:
         counts["error"] = 1
-    outcomes.update(counts)
+    return counts
 
 
 if __name__ == "__main__":

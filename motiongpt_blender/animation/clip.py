@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bpy
 import numpy as np
@@ -10,31 +10,49 @@ import numpy as np
 from ...backend.motion import rotations
 from ...backend.motion.clip import Clip
 from ...backend.protocol.errors import Code, MotionGPTError
-from ..rigs.body import Body, find_root_bone, location_space, read_body, space_of
+from ..rigs.body import Body, find_limb_scales, find_root_bone, location_space, read_body, space_of
 from ..rigs.controls import Controls, Limbs
 from ..rigs.retarget import Ground, Motion, find_ground, point_at, retarget
-from ..rigs.rig import Rig, read_bones, read_rig
+from ..rigs.rig import Rig, read_bones, read_pose, read_rig
 from .action import Channel, action_name, assign, new_action, read_value, set_value
 from .channels import rotation_channel, rotation_property, rotations_of
 from .keys import every_frame
 from .locks import Lock, bones_in_ik, hold, location_lock, rotation_lock
 
+_SAME = np.radians(0.1)  # how far apart joints of the same pose are
+
 
 @dataclass(frozen=True)
 class Puppet:
-    """What is read of a character once to put clips on it, which holds as long as nobody else changes it."""
+    """What is read of a character once to put clips on it, which holds as long as nobody else changes it.
+
+    `whole` is the body with limbs of their full lengths; `body` may have shorter ones, by scales that come with the switches.
+    """
 
     rig: Rig
     body: Body
+    whole: Body
     switches: Sequence[Channel]
 
 
-def read_puppet(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Puppet:
-    """MotionGPTError if the armature is not a character's."""
+def read_puppet(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip | None = None, fixed: Sequence[int] = ()) -> Puppet:
+    """MotionGPTError if the armature is not a character's.
+
+    If the character stands in a pose that the clip has at one of the frames `fixed`, and IK squeezes its limbs there, they are
+    as short for all of the clip.
+    """
     rig, limbs = read_rig(armature), armature.motiongpt.limbs
     switches = _switches(rig.controls, limbs, armature) if rig.controls else []
-    with _switched(armature, depsgraph, switches):
-        return Puppet(rig, read_body(rig, armature, depsgraph, limbs), switches)
+    posed = armature.evaluated_get(depsgraph).pose.bones
+    held = bool(rig.controls) and _stands_in(rig, armature, depsgraph, clip, fixed)
+    scales = [Channel(bone, "scale", np.full((1, 3), scale)) for bone, scale in find_limb_scales(rig, posed, held).items()]
+    full = [replace(scale, values=np.ones((1, 3))) for scale in scales]
+    with _switched(armature, depsgraph, [*switches, *full]):
+        body = whole = read_body(rig, armature, depsgraph, limbs)
+        if held and scales:
+            with _switched(armature, depsgraph, scales):
+                body = read_body(rig, armature, depsgraph, limbs)
+        return Puppet(rig, body, whole, [*switches, *scales])
 
 
 def puppet_channels(
@@ -47,7 +65,7 @@ def puppet_channels(
     """
     rig, body, way = puppet.rig, puppet.body, []
     with _switched(armature, depsgraph, puppet.switches):
-        motion = retarget(body, clip, fixed)
+        motion = retarget(body, clip, fixed, puppet.whole)
         if take := {"ROOT_BONE": _take_root_bone, "OBJECT": _take_object}.get(armature.motiongpt.root_motion):
             ground, way = take(rig, armature, depsgraph, clip, fixed[0] if fixed else 0)
             motion = ground.taken_off(motion, by_bone=armature.motiongpt.root_motion == "ROOT_BONE")
@@ -56,7 +74,7 @@ def puppet_channels(
 
 def clip_to_channels(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip, fixed: Sequence[int] = ()) -> list[Channel]:
     """As `puppet_channels`, of a character as it is now."""
-    return puppet_channels(read_puppet(armature, depsgraph), armature, depsgraph, clip, fixed)
+    return puppet_channels(read_puppet(armature, depsgraph, clip, fixed), armature, depsgraph, clip, fixed)
 
 
 def write_clip(
@@ -79,6 +97,14 @@ def _switches(controls: Controls, limbs: Limbs, armature: bpy.types.Object) -> l
         name = f'["{bpy.utils.escape_identifier(switch.property)}"]' if switch.property in bone else switch.property
         channels.append(Channel(switch.bone, name, np.array([[float(switch.value[limbs])]])))
     return channels
+
+
+def _stands_in(rig: Rig, armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip | None, fixed: Sequence[int]) -> bool:
+    """Whether the character stands in a pose that the clip has at one of the frames `fixed`."""
+    if clip is None or not fixed:
+        return False
+    now, _ = read_pose(rig, armature, depsgraph)
+    return any(rotations.angle_between(now, clip.local[frame]).max() < _SAME for frame in fixed)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from .rig import SPINE, Rig, read_bones, read_rest, turns_of_joints
 from .stance import Stance
 
 Bones = Mapping[str, bpy.types.PoseBone]
+_SQUEEZED = 1e-4  # of its length: how much shorter a limb has to be to count as squeezed
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,36 @@ def bones_above(bone: bpy.types.PoseBone) -> Iterator[bpy.types.PoseBone]:
         above = _followed(above) or above.parent
 
 
+def limb_of(end: int) -> tuple[int, int, int]:
+    """The three joints of the limb that ends at the joint `end`."""
+    middle = SMPL.parents[end]
+    return SMPL.parents[middle], middle, end
+
+
+def find_limb_scales(rig: Rig, posed: Bones, held: bool) -> dict[str, float]:
+    """The scales of the limbs' controls, as far as they have to be set.
+
+    If `held`, limbs that IK squeezes in the pose stay as short. Others that their controls make shorter are of full length
+    again. No limb is made longer than at rest: where IK stretches one it keeps its directions, and ends nearer than it did.
+    """
+    scales = {}
+    if rig.controls is None:
+        return scales
+    for name, goal in rig.controls.ik.items():
+        limb = limb_of(SMPL.index(name))
+        if not goal.chain or any(joint not in rig.joints for joint in limb):
+            continue
+        at = [rig.joints.index(joint) for joint in limb]
+        now = read_bones(rig.stance, [posed[rig.bones[index]] for index in at])[1]
+        lengths = np.linalg.norm(np.diff([now, rig.heads[at]], axis=1), axis=-1)
+        wanted = np.minimum(1.0, lengths[0] / lengths[1]) if held else np.ones(2)
+        for first, second in ([rig.controls.fk[SMPL.joints[joint]] for joint in limb[:2]], goal.chain):
+            has = np.cumprod([posed[first].scale.y, posed[second].scale.y])  # the second inherits the first's
+            if min(*wanted, *has) < 1.0 - _SQUEEZED:
+                scales[first], scales[second] = float(wanted[0]), float(wanted[1] / wanted[0])
+    return scales
+
+
 def find_root_bone(rig: Rig, posed: Bones) -> str | None:
     """The bone that takes hips and all else along: the topmost above the pelvis."""
     if rig.controls:
@@ -252,18 +283,13 @@ def _bones(rig: Rig, posed: Bones) -> list[_Node]:
 def _controls(rig: Rig, controls: Controls, limbs: Limbs) -> list[_Node]:
     """The controls of body and joints, and with IK the goals in place of the limbs'."""
     goals = {SMPL.index(joint): goal for joint, goal in controls.ik.items()} if limbs == "IK" else {}
-    ruled = {link for joint, goal in goals.items() for link in (_limb(joint) if goal.pole else (joint,))}
+    ruled = {link for joint, goal in goals.items() for link in (limb_of(joint) if goal.pole else (joint,))}
     nodes = [_Node(controls.body, (0, 0), carries=False)] if controls.body != controls.fk["pelvis"] else []
     for name, bone in controls.fk.items():
         joint = SMPL.index(name)
         if joint in rig.joints:
             nodes.append(_Node(bone, (joint, joint), keyed=joint not in ruled))
     return nodes + [_Node(goal.bone, (joint, joint), goal=goal.pole is not None, carries=False) for joint, goal in goals.items()]
-
-
-def _limb(end: int) -> tuple[int, int, int]:
-    middle = SMPL.parents[end]
-    return SMPL.parents[middle], middle, end
 
 
 def _carry_joints(rig: Rig, nodes: list[_Node], rest: np.ndarray, heads: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
@@ -289,7 +315,7 @@ def _poles(rig: Rig, controls: Controls, carriers: tuple[int, ...], rest: np.nda
     for joint, goal in controls.ik.items():
         if goal.pole is None:
             continue
-        limb = _limb(SMPL.index(joint))
+        limb = limb_of(SMPL.index(joint))
         start, middle, end = (rig.heads[rig.joints.index(link)] for link in limb)
         away = read_rest(rig.stance, [posed[goal.pole].bone])[1][0] - middle
         along = rotations.normalise(end - start)

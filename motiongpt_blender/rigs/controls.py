@@ -9,10 +9,14 @@ Limbs = Literal["FK", "IK"]
 
 @dataclass(frozen=True)
 class Goal:
-    """An IK control: the bone `bone` that stands where a joint is, and the bone `pole` at which the limb's middle joint points."""
+    """An IK control: the bone `bone` that stands where a joint is, and the bone `pole` at which the limb's middle joint points.
+
+    `chain` are the limb's two bones that the solver turns, if the map names them.
+    """
 
     bone: str
     pole: str | None
+    chain: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,5 +47,5 @@ def read_controls(description: Mapping[str, Any]) -> Controls:
     switches = (
         Switch(s["bone"], s["property"], {kind: s.get(kind, s.get("value")) for kind in ("FK", "IK")}) for s in description["switches"]
     )
-    ik = {joint: Goal(goal["bone"], goal.get("pole")) for joint, goal in description["ik"].items()}
+    ik = {joint: Goal(goal["bone"], goal.get("pole"), tuple(goal.get("chain", ()))) for joint, goal in description["ik"].items()}
     return Controls(description["root"], description["body"], dict(description["fk"]), ik, tuple(switches))

@@ -30,14 +30,15 @@ class Motion:
     loose: np.ndarray
 
 
-def retarget(body: Body, clip: Clip, fixed: Sequence[int]) -> Motion:
+def retarget(body: Body, clip: Clip, fixed: Sequence[int], whole: Body | None = None) -> Motion:
     """The motion of a body that does what the clip shows.
 
-    At the frames `fixed` are poses of this very body, which come out as they were.
+    At the frames `fixed` are poses of this very body, which come out as they were. `whole` is the body with limbs of their full
+    lengths, by which its feet are judged to stand on the floor, if it is not that itself.
     """
     turns, pelvis = SMPL.to_global(clip.local), clip.root
     if clip.contacts.any():
-        turns, pelvis = _plant_feet(body, clip, turns, fixed)
+        turns, pelvis = _plant_feet(body, whole or body, clip, turns, fixed)
     turned = body.turned(turns)
     return Motion(turned, body.heads(turned, pelvis), np.tile(rotations.IDENTITY, (len(clip), 1)))
 
@@ -80,11 +81,11 @@ def point_at(pole: Pole, body: Body, motion: Motion) -> np.ndarray:
     return middle + pole.distance * rotations.normalise(bent * rotations.normalise(out) + (1.0 - bent) * straight)
 
 
-def _plant_feet(body: Body, clip: Clip, turns: np.ndarray, fixed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def _plant_feet(body: Body, whole: Body, clip: Clip, turns: np.ndarray, fixed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """`turns (T, 22, 4)` and pelvis `(T, 3)` with feet on the floor where the clip has them there."""
     standing = np.tile(rotations.IDENTITY, (1, len(SMPL), 1))
-    stands = body.turned(standing)
-    heights = _places(body, stands, body.heads(stands, np.array([[0.0, SMPL.rest_height, 0.0]]), _FEET.flat))[0, ..., 1]
+    stands = whole.turned(standing)
+    heights = _places(whole, stands, whole.heads(stands, np.array([[0.0, SMPL.rest_height, 0.0]]), _FEET.flat))[0, ..., 1]
     turned = body.turned(turns)
     heads = body.heads(turned, clip.root, _FEET.flat)
     moved, feet_moved = plant(clip, _places(body, turned, heads), heights - SMPL.rest_heights[_FEET], fixed)

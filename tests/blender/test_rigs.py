@@ -93,6 +93,45 @@ def test_controls_of_a_generated_rigify_rig(limbs):
     assert not any(name in path for path in keyed for name in ("ORG-", "DEF-"))
 
 
+def pose_by_ik(rig: bpy.types.Object) -> None:
+    """With the controls that a generated rig has at first; limbs bend, and its solver makes them a little shorter."""
+    turn = rotations.from_vector(np.array([0.3, 0.1, -0.2]))
+    rig.pose.bones["torso"].location = (0, 0, -0.1)
+    for control, place in (
+        ("hand_ik.L", (-0.1, 0.1, -0.1)),
+        ("hand_ik.R", (0.15, -0.1, 0.1)),
+        ("foot_ik.L", (0, 0.2, 0.1)),
+        ("foot_ik.R", (0, -0.1, 0)),
+    ):
+        rig.pose.bones[control].location = place
+        rig.pose.bones[control].rotation_quaternion = turn
+    bpy.context.view_layer.update()
+
+
+@pytest.mark.parametrize("limbs", ["FK", "IK"])
+def test_pose_held_by_ik_is_where_the_clip_starts(limbs):
+    """And a clip after that, from no pose, has limbs of full length again."""
+    rig = build_rigify(generated=True)
+    rig.motiongpt.limbs = limbs
+    pose_by_ik(rig)
+    before = posed_bones(rig)
+    shin = np.linalg.norm((before["ORG-foot.L"] - before["ORG-shin.L"])[:3, 3])
+    assert shin < 0.99 * rig.data.bones["ORG-shin.L"].length
+    local, root = some_motion(12)
+    local[0], root[0] = read_pose(rig)
+    key(rig, Clip(local, root, np.ones((12, 4), dtype=bool), 24.0, SMPL), fixed=(0,))
+    after = posed_bones(rig, 1)
+    for bone in mapping.find_mapping(rig).bones.values():
+        assert np.linalg.norm((after[bone] - before[bone])[:3, 3]) < 1e-3, bone
+        a, b = (rotations.from_matrix(m[:3, :3] / np.linalg.norm(m[:3, :3], axis=0)) for m in (after[bone], before[bone]))
+        assert np.degrees(rotations.angle_between(a, b)) < 0.1, bone
+    clip = loose(seed=1)
+    key(rig, clip)
+    degrees, millimetres = round_trip_errors(rig, clip)
+    assert degrees < 0.05
+    assert millimetres < 0.2
+
+
 @pytest.mark.parametrize("name", ["mixamo", "unreal_5", "biped", "daz_genesis_8", "unity", "unknown", "cmu_bvh"])
 def test_feet_stand_still_on_the_floor_whatever_the_proportions(name):
     rig = build_rig(name)

@@ -1,6 +1,7 @@
 """The keys of an F-curve, read and written all at once, and new ones among those that stay."""
 
 from collections.abc import Iterable
+from functools import cache
 
 import bpy
 import numpy as np
@@ -171,5 +172,6 @@ def _column(added: Table, name: str, dtype: np.dtype) -> np.ndarray:
     return np.full(len(added["co"]), _value(name, _UNSAID[name]) if name in _UNSAID else 0, dtype=dtype)
 
 
+@cache
 def _value(field: str, item: str) -> int:
     return bpy.types.Keyframe.bl_rna.properties[field].enum_items[item].value

@@ -9,14 +9,14 @@ Lists of ids (`train.txt`, `val.txt`, `test.txt`, further ones such as `short.tx
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..motion import rotations
 from ..motion.features import joints_to_features
-from ..motion.skeleton import SMPL, Skeleton
+from ..motion.skeleton import SMPL
 
 _SPLIT_OF_LIST = {"short": "train"}  # lists beside the three usual ones that are for training
 
@@ -117,15 +117,10 @@ def _from_rotations(folder: Path, id_: str, splits: dict[str, str], turned: np.n
     """Re-pose a performer's clip on the common skeleton: same rotations, the path scaled by the height of the hips."""
     skeleton = SMPL
     local = skeleton.to_local(turned)
-    scale = skeleton.rest_height / _rest_height(skeleton, offsets)
+    scale = skeleton.rest_height / replace(skeleton, offsets=offsets).rest_height
     joints = skeleton.forward(local, root * scale)
     captions = read_captions(folder / "texts" / f"{id_}.txt")
     return Source(id_, splits[id_], joints_to_features(joints, skeleton, local), captions, skeleton.name, "local")
-
-
-def _rest_height(skeleton: Skeleton, offsets: np.ndarray) -> float:
-    rest = skeleton.forward(np.tile(rotations.IDENTITY, (len(skeleton), 1)), np.zeros(3), offsets)
-    return float(-rest[:, 1].min())
 
 
 def _read_features(folder: Path, splits: dict[str, str]) -> Iterator[Source]:

@@ -37,6 +37,13 @@ def rotate(q: np.ndarray, v: np.ndarray) -> np.ndarray:
     return _vector(a + w * tx + y * tz - z * ty, b + w * ty + z * tx - x * tz, c + w * tz + x * ty - y * tx)
 
 
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`(..., 3)` square to `a` and `b`, both `(..., 3)`; of few vectors several times as fast as np.cross."""
+    ax, ay, az = _elements(a)
+    bx, by, bz = _elements(b)
+    return _vector(ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx)
+
+
 def to_matrix(q: np.ndarray) -> np.ndarray:
     """`(..., 4)` to rotation matrices `(..., 3, 3)`."""
     w, x, y, z = _elements(q)
@@ -91,10 +98,11 @@ def between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """
     a, b = np.broadcast_arrays(normalise(a), normalise(b))
     w = 1.0 + np.sum(a * b, axis=-1, keepdims=True)
-    across = np.cross(a, np.eye(3)[np.argmin(np.abs(a), axis=-1)])
     opposite = w < 1e-8
-    q = np.concatenate([np.where(opposite, 0.0, w), np.where(opposite, across, np.cross(a, b))], axis=-1)
-    return normalise(q)
+    axis = cross(a, b)
+    if opposite.any():
+        axis = np.where(opposite, cross(a, np.eye(3)[np.argmin(np.abs(a), axis=-1)]), axis)
+    return normalise(np.concatenate([np.where(opposite, 0.0, w), axis], axis=-1))
 
 
 def about(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:

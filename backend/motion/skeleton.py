@@ -75,10 +75,13 @@ class Skeleton:
 
     def forward(self, local: np.ndarray, root: np.ndarray, offsets: np.ndarray | None = None) -> np.ndarray:
         """Joint positions `(..., J, 3)` of parent-relative `local (..., J, 4)` and root positions `root (..., 3)`."""
+        return self.positions(self.to_global(local), root, offsets)
+
+    def positions(self, turned: np.ndarray, root: np.ndarray, offsets: np.ndarray | None = None) -> np.ndarray:
+        """Joint positions `(..., J, 3)` of rotations in the world `turned (..., J, 4)` and root positions `root (..., 3)`."""
         offsets = self.offsets if offsets is None else offsets
         if offsets is None:
             raise ValueError(f"The skeleton {self.name} has no T-pose, so rotations cannot be turned into positions.")
-        turned = self.to_global(local)
         positions = [root]
         for joint, parent in enumerate(self.parents[1:], start=1):
             positions.append(positions[parent] + rotations.rotate(turned[..., parent, :], offsets[joint]))

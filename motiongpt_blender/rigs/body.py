@@ -115,10 +115,11 @@ def read_body(rig: Rig, armature: bpy.types.Object, depsgraph: bpy.types.Depsgra
     """How the rig's bones, or its controls where it has such, hang together in the evaluated pose."""
     posed = armature.evaluated_get(depsgraph).pose.bones
     nodes = _controls(rig, rig.controls, limbs) if rig.controls else _bones(rig, posed)
-    nodes.sort(key=lambda node: len(list(bones_above(posed[node.bone]))))
+    way = {node.bone: [bone.name for bone in bones_above(posed[node.bone])] for node in nodes}
+    nodes.sort(key=lambda node: len(way[node.bone]))
     bones = [posed[node.bone] for node in nodes]
     names = [node.bone for node in nodes]
-    above = tuple(next((names.index(b.name) for b in bones_above(bone) if b.name in names), -1) for bone in bones)
+    above = tuple(next((names.index(name) for name in way[bone] if name in way), -1) for bone in names)
     parents = [bone.parent or bone for bone in bones]
     inherits = tuple(bone.bone.use_inherit_rotation or bone.parent is None for bone in bones)
 
@@ -296,16 +297,17 @@ def _carry_joints(rig: Rig, nodes: list[_Node], rest: np.ndarray, heads: np.ndar
     """For each of the 22 joints the bone that carries it, and where in that one's frame it lies."""
     own = {node.joints[0]: bone for bone, node in enumerate(nodes) if node.carries and node.share == 0}
     assert SMPL.offsets is not None
+    joints, bones = list(own), list(own.values())
+    places = rig.heads[[rig.joints.index(joint) for joint in joints]]
     carriers, offsets = [], np.zeros((len(SMPL), 3))
+    offsets[joints] = rotations.rotate(rotations.inverse(rest[bones]), places - heads[bones])
     for joint, parent in enumerate(SMPL.parents):
         if joint in own:
-            carrier = own[joint]
-            place = rig.heads[rig.joints.index(joint)]
-            offsets[joint] = rotations.rotate(rotations.inverse(rest[carrier]), place - heads[carrier])
-        else:  # the rig lacks this joint: it lies where the skeleton has it
-            carrier = carriers[parent]
-            turn = rotations.multiply(rotations.inverse(rest[carrier]), rotations.inverse(rig.stance.turns[parent]))
-            offsets[joint] = offsets[parent] + rotations.rotate(turn, SMPL.offsets[joint])
+            carriers.append(own[joint])
+            continue
+        carrier = carriers[parent]  # the rig lacks this joint: it lies where the skeleton has it
+        turn = rotations.multiply(rotations.inverse(rest[carrier]), rotations.inverse(rig.stance.turns[parent]))
+        offsets[joint] = offsets[parent] + rotations.rotate(turn, SMPL.offsets[joint])
         carriers.append(carrier)
     return tuple(carriers), offsets
 

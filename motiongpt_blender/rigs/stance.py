@@ -71,13 +71,14 @@ def _turns_to_t_pose(rest: Mapping[str, np.ndarray]) -> np.ndarray:
     necks and collars are as curved as their makers wanted them.
     """
     turns = np.tile(rotations.IDENTITY, (len(SMPL), 1))
+    stages = [[f"{side}_{part}" for side in SIDES for part in parts] for parts in zip(_LEG, _ARM, strict=True)]  # of all limbs at once
+    turn = np.tile(rotations.IDENTITY, (len(stages[0]), 1))
+    for joints, children in zip(stages, stages[1:], strict=False):
+        direction = np.array([rest[child] - rest[joint] for joint, child in zip(joints, children, strict=True)])
+        wanted = np.array([_offset(child) for child in children])
+        turn = rotations.multiply(rotations.between(rotations.rotate(turn, direction), wanted), turn)
+        turns[[SMPL.index(joint) for joint in joints]] = turn
     for side in SIDES:
-        for limb in (_LEG, _ARM):
-            turn = rotations.IDENTITY
-            for joint, child in zip(limb, limb[1:], strict=False):
-                direction = rotations.rotate(turn, rest[f"{side}_{child}"] - rest[f"{side}_{joint}"])
-                turn = rotations.multiply(rotations.between(direction, _offset(f"{side}_{child}")), turn)
-                turns[SMPL.index(f"{side}_{joint}")] = turn
         turns[SMPL.index(f"{side}_wrist")] = turns[SMPL.index(f"{side}_elbow")]
         foot = rest[f"{side}_foot"] - rest[f"{side}_ankle"]
         if foot[2] > 0:
@@ -88,8 +89,8 @@ def _turns_to_t_pose(rest: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _pelvis_above_foot(rest: Mapping[str, np.ndarray], side: str, turns: np.ndarray) -> float:
     chain = ("pelvis", *(f"{side}_{part}" for part in (*_LEG, "foot")))
-    bones = (rotations.rotate(turns[SMPL.index(a)], rest[b] - rest[a]) for a, b in zip(chain, chain[1:], strict=False))
-    return -sum(bone[1] for bone in bones)
+    bones = np.array([rest[b] - rest[a] for a, b in zip(chain, chain[1:], strict=False)])
+    return -float(rotations.rotate(turns[[SMPL.index(joint) for joint in chain[:-1]]], bones)[:, 1].sum())
 
 
 def _length(places: Mapping[str, np.ndarray], side: str) -> float:

@@ -46,6 +46,15 @@ class Call:
         return State.RUNNING if self.result is None else State.DONE
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """How the call `id` ended."""
+
+    id: int
+    result: Any = None
+    error: MotionGPTError | None = None
+
+
 class Connection:
     """A running backend. All methods are for one thread, Blender's main one, and none but `wait` and `close` waits."""
 
@@ -70,7 +79,7 @@ class Connection:
         self._ids = itertools.count(1)
         self._calls: dict[int, Call] = {}
         self._ended: MotionGPTError | None = None
-        self._inbox: queue.Queue[dict[str, Any] | MotionGPTError | None] = queue.Queue()
+        self._inbox: queue.Queue[_Answer | messages.Progress | messages.Preview | MotionGPTError | None] = queue.Queue()
         self._outbox: queue.Queue[bytes | None] = queue.Queue()
         assert self._process.stdin and self._process.stdout
         for work, pipe in ((self._read, self._process.stdout), (self._write, self._process.stdin)):
@@ -157,14 +166,13 @@ class Connection:
             self._fail(process.describe_end(self._process, self.log))
         elif isinstance(arrival, MotionGPTError):
             self._give_up(f"sent what is no message ({arrival.message})")
-        elif "method" in arrival:
-            self._notify(arrival)
-        else:
+        elif isinstance(arrival, _Answer):
             self._complete(arrival)
+        else:
+            self._notify(arrival)
         return True
 
-    def _notify(self, arrival: dict[str, Any]) -> None:
-        told = wire.unpack(messages.NOTIFICATIONS[arrival["method"]], arrival["params"])
+    def _notify(self, told: messages.Progress | messages.Preview) -> None:
         call = self._calls.get(told.id)
         if call is None:
             return
@@ -176,16 +184,11 @@ class Connection:
         if call.on_progress:
             call.on_progress(told)
 
-    def _complete(self, response: dict[str, Any]) -> None:
-        call = self._calls.pop(response.get("id", 0), None)
+    def _complete(self, answer: _Answer) -> None:
+        call = self._calls.pop(answer.id, None)
         if call is None:
             return
-        try:
-            if "error" in response:
-                raise jsonrpc.to_error(response["error"])
-            call.result = wire.unpack(_reply_type(call.message), response.get("result"))
-        except MotionGPTError as error:
-            call.error = error
+        call.result, call.error = answer.result, answer.error
         if call is self.hello and call.error:
             self._process.kill()
             self._fail(call.error)
@@ -210,12 +213,28 @@ class Connection:
     def _read(self, pipe: BinaryIO) -> None:
         try:
             for line in pipe:
-                self._inbox.put(jsonrpc.decode(line))
+                if arrival := self._unpack(jsonrpc.decode(line)):
+                    self._inbox.put(arrival)
         except MotionGPTError as error:
             self._inbox.put(error)
         pipe.close()
         process.end(self._process, _SHUTDOWN_SECONDS)  # here, so that the exit status is known and `pump` need not wait for it
         self._inbox.put(None)
+
+    def _unpack(self, envelope: dict[str, Any]) -> _Answer | messages.Progress | messages.Preview | None:
+        """What an envelope holds; None if nobody waits for it. Here, on the reading thread, because clips are large."""
+        if "method" in envelope:
+            kind = messages.NOTIFICATIONS.get(envelope["method"])
+            return wire.unpack(kind, envelope.get("params")) if kind else None
+        call = self._calls.get(envelope.get("id", 0))
+        if call is None:
+            return None
+        if "error" in envelope:
+            return _Answer(call.id, error=jsonrpc.to_error(envelope["error"]))
+        try:
+            return _Answer(call.id, wire.unpack(_reply_type(call.message), envelope.get("result")))
+        except MotionGPTError as error:
+            return _Answer(call.id, error=error)
 
     def _write(self, pipe: BinaryIO) -> None:
         """A thread of its own, because a pipe whose reader is slow blocks."""

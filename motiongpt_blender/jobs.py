@@ -2,7 +2,8 @@
 
 import contextlib
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from functools import partial
 
 import bpy
 
@@ -23,12 +24,13 @@ from .properties import Asked
 from .rigs.character import find_character
 from .rigs.smpl import add_body
 from .session import Session
+from .steps import Steps
 
 _BUSY_INTERVAL_SECONDS = 0.05
 _DELIVERING_INTERVAL_SECONDS = 0.005
 _IDLE_INTERVAL_SECONDS = 0.5
 
-Deliver = Callable[[messages.GenerateReply], Generator[None, None, None]]
+Deliver = Callable[[messages.GenerateReply], Steps[None]]
 
 session = Session()
 preview = Preview()
@@ -136,30 +138,35 @@ def redraw() -> None:
                 area.tag_redraw()
 
 
-def _add_body(built: messages.BodyReply) -> Generator[None, None, None]:
+def _add_body(built: messages.BodyReply) -> Steps[None]:
     yield
     if bpy.context.mode != "OBJECT":
         raise MotionGPTError(Code.INVALID_PARAMS, "A body can only be added in object mode.", "Switch to object mode and add it again.")
     window = next(iter(bpy.context.window_manager.windows), None)  # a timer has none, and what it calls needs one
     with bpy.context.temp_override(window=window) if window else contextlib.nullcontext():
         add_body(bpy.context, built)
-    bpy.ops.ed.undo_push(message="Add Body")
+    push_undo("Add Body")
 
 
-def _deliver(character: Handle, order: Order, reply: messages.GenerateReply) -> Generator[None, None, None]:
+def _deliver(character: Handle, order: Order, reply: messages.GenerateReply) -> Steps[None]:
     preview.end()
-    variations, off_path = [], 0.0
+    there = partial(find, character)
+    clips, off_path = [], 0.0
     for made in reply.clips:
         yield
         clip = orders.finish(order, made, reply.fps)
         if order.request.path is not None and not order.delivery.in_place:
             off_path = max(off_path, distance_from(order.request.path, clip))
-        variations.append((yield from result.to_tracks(find(character), bpy.context.evaluated_depsgraph_get(), clip, order)))
-    armature = find(character)
-    result.require_target(armature, order.delivery.mode)
-    actions = result.put(armature, order, variations, session.model.bundle if session.model else "")
+        clips.append(clip)
+    fitted = yield from result.fit(there, clips, order)
+    actions = yield from result.put(there, order, fitted, session.model.bundle if session.model else "")
     session.note = _tell(order, actions[0], off_path)
-    bpy.ops.ed.undo_push(message="Generate Motion")  # there is no operator that could do it: the button's has ended long ago
+    push_undo("Generate Motion")
+
+
+def push_undo(message: str) -> None:
+    """Make what was done one undo step: there is no operator that could do it, the button's has ended long ago."""
+    bpy.ops.ed.undo_push(message=message)
 
 
 def _tell(order: Order, action: bpy.types.Action, off_path: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import bpy
 
 from . import command, installation, jobs, preferences, properties, properties_batch, properties_character, translation, upkeep
-from .animation import preview
+from .animation import draft, preview
 from .batch import bake as batches
 from .batch.run import batch as running_batch
 from .operators import backend, bake, export, generate, lists, mapping, poses, prompts, rig, sequence, t_pose, variations
@@ -135,7 +135,7 @@ def _handlers() -> Iterator[tuple[list, Callable]]:
         yield event, _end_preview
     yield events.frame_change_pre, _before_frame_change
     for event in (events.undo_post, events.redo_post, events.load_post):
-        yield event, _heal_preview
+        yield event, _heal
 
 
 @bpy.app.handlers.persistent
@@ -167,5 +167,6 @@ def _before_frame_change(scene: bpy.types.Scene, *_: object) -> None:
 
 
 @bpy.app.handlers.persistent
-def _heal_preview(*_: object) -> None:
+def _heal(*_: object) -> None:
     preview.heal()
+    draft.heal()

@@ -1,19 +1,19 @@
 """One backend and what is being done with it, without Blender: it is started when needed and says in words where it stands."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..backend.protocol import messages
 from ..backend.protocol.errors import Code, MotionGPTError
 from .connection import Call, Connection, State
+from .steps import Steps, advance
 
 _WAIT_INTERVAL_SECONDS = 0.005
-_DELIVER_SECONDS = 0.003  # of one tick of a timer
 
-OnReply = Callable[[messages.GenerateReply], Iterator[None]]
-OnBody = Callable[[messages.BodyReply], Iterator[None]]
+OnReply = Callable[[messages.GenerateReply], Steps[None]]
+OnBody = Callable[[messages.BodyReply], Steps[None]]
 OnPreview = Callable[[messages.Preview], None]
 
 
@@ -45,7 +45,7 @@ class Session:
         self._settings: Settings | None = None
         self._connection: Connection | None = None
         self._call: Call | None = None
-        self._delivery: Iterator[None] | None = None
+        self._delivery: Steps[None] | None = None
         self._abandoned: MotionGPTError | None = None
 
     @property
@@ -139,7 +139,7 @@ class Session:
     def cancel(self) -> None:
         """Have the current request end before its next token, or what it brought not be delivered."""
         if self._delivery is not None:
-            self._delivery, self.error = None, MotionGPTError(Code.CANCELLED, "Cancelled.")
+            self._drop_delivery(MotionGPTError(Code.CANCELLED, "Cancelled."))
         elif self._connection and self._call:
             self._connection.cancel(self._call)
 
@@ -147,7 +147,7 @@ class Session:
         """Cancel the current request, and even if it is too late for that, take nothing from it."""
         cancelled = MotionGPTError(Code.CANCELLED, why)
         if self._delivery is not None:
-            self._delivery, self.error = None, cancelled
+            self._drop_delivery(cancelled)
         elif self.busy:
             self._abandoned = cancelled
             self.cancel()
@@ -156,7 +156,8 @@ class Session:
         """End the backend, within seconds whatever it does."""
         if self._connection:
             self._connection.close()
-        self._connection = self._call = self._delivery = self._abandoned = self.model = None
+        self._drop_delivery(self.error)
+        self._connection = self._call = self._abandoned = self.model = None
 
     def pump(self) -> None:
         """Handle what has arrived, or take a few steps of delivering it; never waits."""
@@ -222,15 +223,19 @@ class Session:
         self._request(request, on_done, on_preview)
 
     def _deliver(self) -> None:
-        """Take steps of delivering, beginning none after `_DELIVER_SECONDS`."""
-        stop = time.monotonic() + _DELIVER_SECONDS
+        """Take steps of delivering."""
+        assert self._delivery
         try:
-            while self._delivery is not None and time.monotonic() < stop:
-                next(self._delivery)
-        except StopIteration:
-            self._delivery = None
+            if not advance(self._delivery):
+                self._delivery = None
         except MotionGPTError as error:
             self._delivery, self.error = None, error
+
+    def _drop_delivery(self, error: MotionGPTError | None) -> None:
+        """Deliver no more; what there is of it so far goes."""
+        if self._delivery is not None:
+            self._delivery.close()
+        self._delivery, self.error = None, error
 
     def _request(
         self,

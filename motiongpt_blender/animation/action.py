@@ -1,6 +1,6 @@
 """Actions written whole: a slot, a channelbag, and for each F-curve all keys at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import bpy
@@ -26,9 +26,6 @@ class Channel:
     held: tuple[int, ...] = ()
 
 
-Track = tuple[Channel, KeyedValues]
-
-
 def action_name(prompt: str) -> str:
     """A short name from a prompt, cut between words."""
     words = " ".join(prompt.split())
@@ -45,17 +42,25 @@ def require_animatable(obj: bpy.types.Object) -> None:
         raise MotionGPTError(Code.INVALID_PARAMS, f"An NLA strip of {obj.name} is being edited.", "Leave the tweak mode of the NLA first.")
 
 
-def new_action(obj: bpy.types.Object, name: str, start: int, tracks: Iterable[Track]) -> bpy.types.Action:
-    """An action with a slot for `obj` and the tracks' keys, frame 0 of theirs at `start`; `obj` is not given it yet."""
+def new_action(obj: bpy.types.Object, name: str) -> bpy.types.Action:
+    """An action with a slot for `obj` and no keys yet; `obj` is not given it."""
     action = bpy.data.actions.new(name)
     slot = action.slots.new(id_type="OBJECT", name=obj.name)
-    bag = action.layers.new("Layer").strips.new(type="KEYFRAME").channelbag(slot, ensure=True)
-    for channel, keys in tracks:
-        path = data_path(channel)
-        for index in range(keys.values.shape[1]):
-            if index not in channel.held:
-                write_keys(bag.fcurves.new(path, index=index, group_name=group_name(channel)), new_keys(keys, index, start))
+    action.layers.new("Layer").strips.new(type="KEYFRAME").channelbag(slot, ensure=True)
     return action
+
+
+def own_bag(action: bpy.types.Action) -> bpy.types.ActionChannelbag:
+    """The curves of a new action's slot."""
+    return action.layers[0].strips[0].channelbags[0]
+
+
+def write_track(bag: bpy.types.ActionChannelbag, channel: Channel, keys: KeyedValues, start: int) -> None:
+    """Give a channel new curves with its keys, frame 0 of theirs at `start`."""
+    path = data_path(channel)
+    for index in range(keys.values.shape[1]):
+        if index not in channel.held:
+            write_keys(bag.fcurves.new(path, index=index, group_name=group_name(channel)), new_keys(keys, index, start))
 
 
 def assign(obj: bpy.types.Object, action: bpy.types.Action) -> None:

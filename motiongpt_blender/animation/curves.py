@@ -16,6 +16,7 @@ _NUMBERS = ("back", "amplitude", "period")
 _FLAGS = ("select_control_point", "select_left_handle", "select_right_handle")
 _UNSAID = {"easing": "AUTO", "type": "GENERATED", "handle_left_type": "AUTO_CLAMPED", "handle_right_type": "AUTO_CLAMPED"}
 _NEAR = 0.01  # frames
+_ASIDE = "motiongpt_aside"  # the data path, or the group, of a curve on its way to its place
 
 
 def new_keys(keys: KeyedValues, index: int, start: int) -> Table:
@@ -43,8 +44,7 @@ def write_keys(curve: bpy.types.FCurve, table: Table) -> None:
     keys.clear()
     keys.add(len(table["co"]))
     for name, values in table.items():
-        as_kept = np.uint8 if name in _ENUMS else bool if name in _FLAGS else np.float32  # others are converted one by one
-        keys.foreach_set(name, values.ravel().astype(as_kept))
+        keys.foreach_set(name, values.ravel().astype(_as_kept(name)))
     curve.update()
 
 
@@ -53,10 +53,46 @@ def read_keys(curve: bpy.types.FCurve) -> Table:
     keys, table = curve.keyframe_points, {}
     for names, width, kind in ((_POINTS, 2, np.float64), (_ENUMS, 1, np.int64), (_NUMBERS, 1, np.float64), (_FLAGS, 1, bool)):
         for name in names:
-            values = np.empty(len(keys) * width, dtype=kind)
+            values = np.empty(len(keys) * width, dtype=_as_kept(name))
             keys.foreach_get(name, values)
-            table[name] = values.reshape(-1, width) if width > 1 else values
+            table[name] = (values.reshape(-1, width) if width > 1 else values).astype(kind)
     return table
+
+
+def key_points(curve: bpy.types.FCurve) -> np.ndarray:
+    """Times and values `(K, 2)` of a curve's keys."""
+    points = np.empty((len(curve.keyframe_points), 2), dtype=_as_kept("co"))
+    curve.keyframe_points.foreach_get("co", points.reshape(-1))
+    return points
+
+
+def replace_curves(bag: bpy.types.ActionChannelbag, source: bpy.types.ActionChannelbag, properties: Iterable[tuple[str, int]]) -> None:
+    """Give a channelbag copies of the curves that `source` has of `properties`, data paths with indices, in place of its own.
+
+    All stay in the order in which they are.
+    """
+    changed = {where: source.fcurves.find(where[0], index=where[1]) for where in properties}
+    groups = {curve.group.name for curve in bag.fcurves if curve.group and (curve.data_path, curve.array_index) in changed}
+    for old in list(bag.fcurves):
+        where, group = (old.data_path, old.array_index), old.group
+        if where in changed:
+            copy = _copy(bag, changed.pop(where), group)
+            bag.fcurves.remove(old)  # now that the copy is there: an empty group would go
+            copy.data_path = where[0]
+        elif group and group.name in groups:
+            old.group = bag.groups.new(_ASIDE)  # which goes when it is empty again
+            old.group = group  # behind those that come before it
+    for (path, _), curve in changed.items():
+        group = curve.group and (bag.groups.get(curve.group.name) or bag.groups.new(curve.group.name))
+        _copy(bag, curve, group).data_path = path
+
+
+def _copy(bag: bpy.types.ActionChannelbag, curve: bpy.types.FCurve, group: bpy.types.ActionGroup | None) -> bpy.types.FCurve:
+    """A copy of a curve in another bag, which does not move anything yet: there may be one of its property."""
+    copy = bag.fcurves.new_from_fcurve(curve, data_path=_ASIDE)
+    if group:
+        copy.group = group
+    return copy
 
 
 def put_keys(curve: bpy.types.FCurve, added: Table, first: int, last: int, kept: Iterable[int] = ()) -> None:
@@ -144,7 +180,7 @@ def _merge(old: Table, added: Table) -> Table:
     twin = np.full(len(old["co"]), -1)  # which of the new keys lies on an old one
     same = np.nonzero(np.abs(old["co"][:, :1] - added["co"][:, 0]) < _NEAR)
     twin[same[0]] = same[1]
-    free = np.setdiff1d(np.arange(len(added["co"])), twin)
+    free = np.flatnonzero(~np.isin(np.arange(len(added["co"])), same[1]))
     order = np.argsort(np.concatenate([old["co"][:, 0], added["co"][free, 0]]))
     is_new = np.repeat([False, True], [len(twin), len(free)])[order]
     twin = np.concatenate([twin, np.full(len(free), -1)])[order]
@@ -170,6 +206,11 @@ def _column(added: Table, name: str, dtype: np.dtype) -> np.ndarray:
     if name in _POINTS:
         return added["co"]  # automatic handles are set when the curve is updated
     return np.full(len(added["co"]), _value(name, _UNSAID[name]) if name in _UNSAID else 0, dtype=dtype)
+
+
+def _as_kept(name: str) -> type:
+    """The type in which Blender keeps a field: values of another are converted one by one."""
+    return np.uint8 if name in _ENUMS else bool if name in _FLAGS else np.float32
 
 
 @cache

@@ -34,9 +34,8 @@ def choose_keys(
     if keys.way == "EVERY" or last < 2:
         return every_frame(values)
     slopes = np.concatenate([_slopes(part) for part in np.split(values, jumps)])
-    frames = np.unique(
-        [0, *pinned, *jumps, *(jump - 1 for jump in jumps), last, *(range(0, last, keys.step) if keys.way == "STEP" else ())]
-    )
+    steps = range(0, last, keys.step) if keys.way == "STEP" else ()
+    frames = np.array(sorted({0, *pinned, *jumps, *(jump - 1 for jump in jumps), last, *steps}))
     if keys.way == "REDUCED":
         frames = _reduce(values, slopes, frames, distance, tolerance)
     return KeyedValues(frames, values[frames], slopes[frames])
@@ -68,4 +67,4 @@ def _reduce(values: np.ndarray, slopes: np.ndarray, frames: np.ndarray, distance
         more = [frame for frame in worst if off[frame] > tolerance]
         if not more:
             return frames
-        frames = np.union1d(frames, more)
+        frames = np.array(sorted({*frames.tolist(), *more}))

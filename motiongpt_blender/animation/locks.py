@@ -37,11 +37,12 @@ def rotation_lock(bone: bpy.types.PoseBone, in_ik: set[str]) -> Lock:
     return Lock(tuple(sorted(locked | driven)))
 
 
-def hold(bone: bpy.types.PoseBone, lock: Lock, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The values `(T, 3 or 4)` of a bone's rotation property for rotations `own (T, 4)` and, because of a lock, what these come to."""
-    mode = bone.rotation_mode
-    name, _ = rotation_property(mode)
-    elements, now = list(lock.elements), np.array(getattr(bone, name))
+def hold(mode: str, now: np.ndarray, lock: Lock, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values `(T, n)` of a rotation property for rotations `own (T, 4)` and, because of a lock, what these come to.
+
+    `mode` is the rotation mode, `now (n,)` what the property has, n being 3 or 4.
+    """
+    elements = list(lock.elements)
     if lock.as_euler:
         angles = to_euler("XYZ", own)
         angles[:, elements] = np.array(Quaternion(rotations_of(mode, now[None])[0]).to_euler("XYZ"))[elements]

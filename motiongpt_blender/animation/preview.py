@@ -14,26 +14,33 @@ import numpy as np
 from ...backend.motion.clip import Clip
 from ...backend.motion.skeleton import SMPL
 from ...backend.protocol import messages
-from ...backend.protocol.errors import MotionGPTError
 from ..handle import Handle
 from ..orders import Order, place
+from ..steps import Steps, advance
 from .action import Channel, read_value, set_value
-from .clip import Puppet, puppet_channels, read_puppet
+from .clip import puppet_channels
+from .puppet import Puppet, read_puppet
 
 KEY = "motiongpt_before_preview"
 Values = dict[tuple[str, str], tuple[float, ...]]  # of a bone's property
 
 
 class Preview:
-    """Plays what there is of a clip, in its own time and again and again, on the character that it is for."""
+    """Plays what there is of a clip, in its own time and again and again, on the character that it is for.
+
+    What arrives is worked out in steps, a few a tick; until that is done what there was before is played.
+    """
 
     def __init__(self) -> None:
         self._character: Handle | None = None
-        self._sent: Clip | None = None
-        self._clip: Clip | None = None
         self._order: Order | None = None
         self._puppet: Puppet | None = None
+        self._sent: Clip | None = None
+        self._new: Clip | None = None
+        self._work: Steps[None] | None = None
         self._channels: list[Channel] = []
+        self._frames = 0
+        self._fps = 0.0
         self._began = 0.0
         self._before: Values = {}
         self._shown: Values = {}
@@ -57,18 +64,14 @@ class Preview:
 
     def show(self) -> None:
         """Put the character into the pose that is due now; from a timer."""
-        if self._character is None or self._clip is None or self._order is None:
+        self._go_on()
+        if self._character is None or not self._channels:
             return
         armature = self._character.find()
         if armature is None or not _may_show(bpy.context, armature) or self._is_moved(armature):
             self.end()
             return
-        try:
-            self._work_out(armature)
-        except MotionGPTError:  # told when the clip is there
-            self.end()
-            return
-        frame = int((time.monotonic() - self._began) * self._clip.fps) % len(self._clip)
+        frame = int((time.monotonic() - self._began) * self._fps) % self._frames
         values = {(c.bone, c.property): c.values[min(frame, len(c.values) - 1)].tolist() for c in self._channels}
         if not self._shown:
             self._before = {where: read_value(armature, *where) for where in values}
@@ -85,33 +88,38 @@ class Preview:
                 if read_value(armature, *where) == value:
                     set_value(armature, *where, self._before[where])
             armature.pop(KEY, None)
-        self._character = self._order = self._sent = self._clip = self._puppet = None
-        self._before, self._shown, self._channels = {}, {}, []
+        self._character = self._order = self._puppet = self._sent = self._new = self._work = None
+        self._before, self._shown, self._channels, self._frames = {}, {}, [], 0
 
     def _is_moved(self, armature: bpy.types.Object) -> bool:
         """Whether somebody else has moved what this moves."""
         return any(read_value(armature, *where) != value for where, value in self._shown.items())
 
-    def _work_out(self, armature: bpy.types.Object) -> None:
-        """What the clip is on the bones, once for all that was sent of it, from how the character stood before."""
-        if self._channels or self._clip is None or self._order is None or self._puppet is None:
-            return
-        for where, value in self._before.items():
-            set_value(armature, *where, value)
+    def _go_on(self) -> None:
+        """Work on what was sent last, after what was begun before."""
+        if self._work is None and self._new is not None:
+            self._work, self._new = self._work_out(self._new), None
+        if self._work is not None and not advance(self._work):
+            self._work = None
+
+    def _work_out(self, clip: Clip) -> Steps[None]:
+        """What a clip is on the bones of the character as it stood when the clip was ordered."""
+        assert self._order and self._puppet
         bones = self._order.delivery.bones
-        channels = puppet_channels(self._puppet, armature, bpy.context.evaluated_depsgraph_get(), self._clip)
+        placed = place(self._order, clip)
+        channels = yield from puppet_channels(self._puppet, placed)
+        if self._frames == 0:
+            self._began = time.monotonic()
         self._channels = [channel for channel in channels if not bones or channel.bone in bones]
+        self._frames, self._fps = len(placed), placed.fps
 
     def _take(self, told: messages.Preview) -> None:
         assert self._order
         local, root = told.rotations, told.root_translation
-        if self._sent is None:
-            self._began = time.monotonic()
-        else:
+        if self._sent is not None:
             local = np.concatenate([self._sent.local[: told.start], local])
             root = np.concatenate([self._sent.root[: told.start], root])
-        self._sent = Clip(local, root, np.zeros((len(root), 4), dtype=bool), self._order.request.fps, SMPL)
-        self._clip, self._channels = place(self._order, self._sent), []
+        self._sent = self._new = Clip(local, root, np.zeros((len(root), 4), dtype=bool), self._order.request.fps, SMPL)
 
 
 def heal() -> None:

@@ -1,7 +1,11 @@
-"""Where made clips go: into actions of their own, or among the keys of the character's action."""
+"""Where made clips go: into actions of their own, or among the keys of the character's action.
 
-from collections.abc import Generator, Sequence
-from dataclasses import replace
+Both are written in steps, into drafts that are put in their places in one step at the end.
+"""
+
+import contextlib
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import bpy
@@ -9,14 +13,27 @@ import numpy as np
 
 from ...backend.motion.clip import Clip
 from ...backend.protocol.errors import Code, MotionGPTError
+from ..handle import Handle
 from ..orders import Order
-from ..rigs.rig import read_rig
-from .action import Channel, Track, action_name, assign, data_path, group_name, new_action, read_value
+from ..steps import Steps
+from .action import Channel, action_name, assign, data_path, group_name, new_action, own_bag, read_value, write_track
 from .channels import distance_of, form_changes, nearest_form
-from .clip import clip_to_channels
-from .curves import new_keys, put_keys
-from .history import Record, stamp
-from .keys import choose_keys
+from .clip import puppet_channels
+from .curves import key_points, new_keys, put_keys, replace_curves
+from .draft import Drafts, Gone
+from .history import KEY, Record, stamp
+from .keys import KeyedValues, choose_keys
+from .puppet import read_puppet
+
+Find = Callable[[], bpy.types.Object]  # the character's armature as it is now; MotionGPTError if it is gone or cannot be keyed
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A clip on a character: a value a frame of what it moves, and how many of the armature's units make a metre."""
+
+    channels: Sequence[Channel]
+    units_per_metre: float
 
 
 def require_target(armature: bpy.types.Object, mode: str) -> None:
@@ -28,35 +45,52 @@ def require_target(armature: bpy.types.Object, mode: str) -> None:
         )
 
 
-def to_tracks(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip, order: Order) -> Generator[None, None, list[Track]]:
-    """The keys of a finished clip on the character's bones, worked out bone after bone; Blender's data is read at first only."""
-    delivery = order.delivery
-    channels = clip_to_channels(armature, depsgraph, clip, order.fixed)
-    if delivery.bones:
-        channels = [channel for channel in channels if channel.bone in delivery.bones]
-    if delivery.mode != "NEW" and (bag := channelbag(armature)):
-        channels = [_joined(armature, bag, channel, order) for channel in channels]
-    units_per_metre = read_rig(armature).scale
-    tracks = []
-    for channel in channels:
+def fit(find: Find, clips: Sequence[Clip], order: Order) -> Steps[list[Fitted]]:
+    """The finished clips of an order on the character's bones; the character is read once, in the second step."""
+    bpy.context.evaluated_depsgraph_get()  # brings the scene up to date, which takes Blender as long as it takes
+    yield
+    puppet = read_puppet(find(), bpy.context.evaluated_depsgraph_get(), clips[0], order.fixed)
+    bones, fitted = order.delivery.bones, []
+    for clip in clips:
         yield
-        distance, is_turn = distance_of(channel.property)
-        tolerance = np.radians(delivery.keys.degrees) if is_turn else delivery.keys.millimetres / 1000 * units_per_metre
-        jumps = form_changes(channel.property, channel.values).tolist()
-        tracks.append((channel, choose_keys(channel.values, delivery.keys, order.fixed, distance, tolerance, jumps)))
-    return tracks
+        channels = yield from puppet_channels(puppet, clip, order.fixed)
+        fitted.append(Fitted([channel for channel in channels if not bones or channel.bone in bones], puppet.rig.scale))
+    return fitted
 
 
-def make_action(armature: bpy.types.Object, name: str, order: Order, tracks: Sequence[Track]) -> bpy.types.Action:
-    """An action of a clip for `armature`, which is not given it yet."""
-    action = new_action(armature, name, order.start, tracks)
+def make_action(find: Find, name: str, order: Order, fitted: Fitted) -> Steps[bpy.types.Action]:
+    """An action of a clip, which the character is not given."""
+    while True:
+        with Drafts() as drafts, contextlib.suppress(Gone):
+            draft = yield from _write(drafts, find, name, order, fitted)
+            find()  # or there is nobody whom it is for
+            return drafts.take(draft)
+
+
+def _write(drafts: Drafts, find: Find, name: str, order: Order, fitted: Fitted) -> Steps[Handle]:
+    """The draft of an action of its own."""
+    draft = drafts.add(new_action(find(), name))
+    for channel in fitted.channels:
+        yield
+        keys = _choose_keys(channel, order, fitted)
+        write_track(own_bag(drafts.find(draft)), channel, keys, order.start)
+    yield
+    action = drafts.find(draft)
     _mark_segments(action, order)
     if order.request.loop:
         action.use_frame_range, action.use_cyclic = True, True
         action.frame_start, action.frame_end = order.start, order.end + 1
-        if _ends_as_it_begins(tracks):
+        if _ends_as_it_begins(fitted.channels):
             _repeat(action)
-    return action
+    return draft
+
+
+def _choose_keys(channel: Channel, order: Order, fitted: Fitted) -> KeyedValues:
+    keys = order.delivery.keys
+    distance, is_turn = distance_of(channel.property)
+    tolerance = np.radians(keys.degrees) if is_turn else keys.millimetres / 1000 * fitted.units_per_metre
+    jumps = form_changes(channel.property, channel.values).tolist()
+    return choose_keys(channel.values, keys, order.fixed, distance, tolerance, jumps)
 
 
 def _mark_segments(action: bpy.types.Action, order: Order) -> None:
@@ -67,42 +101,78 @@ def _mark_segments(action: bpy.types.Action, order: Order) -> None:
         frame += segment.frames
 
 
-def put(armature: bpy.types.Object, order: Order, variations: Sequence[Sequence[Track]], bundle: str) -> list[bpy.types.Action]:
+def put(find: Find, order: Order, clips: Sequence[Fitted], bundle: str) -> Steps[list[bpy.types.Action]]:
     """Put the clips of an order where they belong, an action for each; the character plays the first.
 
-    The action that it had is changed only where the order says so and there is one clip; of several each gets a copy of it.
+    The action that it had is changed only where the order says so and there is one clip; of several each gets a copy of it. All
+    that anybody can see happens in the last step.
     """
-    had = armature.animation_data and armature.animation_data.action
-    group, actions = uuid4().hex, []
-    for index, tracks in enumerate(variations):
-        name = action_name(order.prompt)
-        if order.delivery.mode == "NEW" or had is None or channelbag(armature) is None:
-            action = make_action(armature, name, order, tracks)
-        else:
-            action = had if len(variations) == 1 else had.copy()
-            _change(armature, action, order, tracks)
-        if len(variations) > 1:
-            action.name = f"{name} {index + 1}"
+    while True:
+        with Drafts() as drafts, contextlib.suppress(Gone):
+            target, drafted = _target(find(), order), []
+            for fitted in clips:
+                if target is None:
+                    drafted.append((yield from _write(drafts, find, action_name(order.prompt), order, fitted)))
+                else:
+                    drafted.append((yield from _write_changed(drafts, find, order, fitted)))
+            yield
+            armature = find()
+            if _target(armature, order) != target:
+                continue  # somebody has changed it meanwhile
+            written = [drafts.find(draft) for draft in drafted]
+            if target is None or len(clips) > 1:
+                actions = [drafts.take(draft) for draft in drafted]
+            else:
+                actions = [armature.animation_data.action]
+                _hand_over(armature, written[0], clips[0].channels)
+            _sign(actions, order, bundle)
+            assign(armature, actions[0])
+            return actions
+
+
+def _target(armature: bpy.types.Object, order: Order) -> Hashable:
+    """What tells whether the action that is to be changed is still the same and unchanged; None if there is none to change."""
+    require_target(armature, order.delivery.mode)
+    bag = channelbag(armature)
+    if order.delivery.mode == "NEW" or bag is None:
+        return None
+    data = armature.animation_data
+    curves = tuple((curve.data_path, curve.array_index, key_points(curve).tobytes()) for curve in bag.fcurves)
+    return data.action.session_uid, data.action_slot.handle, curves
+
+
+def _hand_over(armature: bpy.types.Object, draft: bpy.types.Action, channels: Sequence[Channel]) -> None:
+    """Give the armature's action the curves that the draft has for `channels`."""
+    bag, source = channelbag(armature), channelbag(armature, draft)
+    assert bag and source
+    replace_curves(bag, source, [(data_path(c), i) for c in channels for i in range(c.values.shape[1]) if i not in c.held])
+
+
+def _sign(actions: Sequence[bpy.types.Action], order: Order, bundle: str) -> None:
+    """Say on actions what made them."""
+    group, name = uuid4().hex, action_name(order.prompt)
+    for number, action in enumerate(actions, start=1):
+        if len(actions) > 1:
+            action.name = f"{name} {number}"
             action.use_fake_user = True
-        stamp(action, Record(order, bundle, group, index + 1, len(variations)))
-        actions.append(action)
-    assign(armature, actions[0])
-    return actions
+        stamp(action, Record(order, bundle, group, number, len(actions)))
 
 
 def channelbag(armature: bpy.types.Object, action: bpy.types.Action | None = None) -> bpy.types.ActionChannelbag | None:
     """The curves that move `armature`: of the action it plays, or of a copy of that."""
     data = armature.animation_data
     action = action or (data and data.action)
-    if not action or data.action_slot is None:
+    if not data or not action or data.action_slot is None:
         return None
-    slot = action.slots[data.action_slot.identifier]
+    slot = action.slots.get(data.action_slot.identifier)
+    if slot is None:
+        return None
     return next((bag for layer in action.layers for strip in layer.strips if (bag := strip.channelbag(slot))), None)
 
 
-def _ends_as_it_begins(tracks: Sequence[Track]) -> bool:
+def _ends_as_it_begins(channels: Sequence[Channel]) -> bool:
     """Whether all bones end turned as they begin; a loop that has turned as a whole cannot be repeated by its curves."""
-    turned = [(channel.property, keys.values) for channel, keys in tracks if channel.property.startswith("rotation")]
+    turned = [(channel.property, channel.values) for channel in channels if channel.property.startswith("rotation")]
     return all(np.allclose(nearest_form(name, values[-1:], values[0]), values[0], atol=1e-3) for name, values in turned)
 
 
@@ -115,23 +185,53 @@ def _repeat(action: bpy.types.Action) -> None:
             cycles.mode_before = cycles.mode_after = mode
 
 
-def _change(armature: bpy.types.Object, action: bpy.types.Action, order: Order, tracks: Sequence[Track]) -> None:
-    bag = channelbag(armature, action)
-    assert bag
-    first, last = action.curve_frame_range
+def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> Steps[Handle]:
+    """The draft of the action that the character plays with the clip in it."""
+    armature = find()
+    if channelbag(armature) is None:
+        raise Gone  # the action has been taken from the character
+    had = armature.animation_data.action
+    first, last = had.curve_frame_range
     held = [frame for frame in (order.start - 1, order.end + 1) if first <= frame <= last]
-    kept = [order.start + frame for frame in order.delivery.kept]
-    for channel, keys in tracks:
-        path = data_path(channel)
-        for index in range(keys.values.shape[1]):
-            if index in channel.held:
-                continue
-            curve = bag.fcurves.find(path, index=index)
-            if curve is None:
-                curve = bag.fcurves.new(path, index=index, group_name=group_name(channel))
-                for frame in () if kept else held:  # what had no keys stays as it is before and after the clip
-                    curve.keyframe_points.insert(frame, _still(armature, channel)[index]).interpolation = "CONSTANT"
-            put_keys(curve, new_keys(keys, index, order.start), order.start, order.end, kept)
+    draft = drafts.add(had.copy())
+    drafts.find(draft).pop(KEY, None)  # it is not one of the clips that were made together with the one it copies
+
+    def there() -> tuple[bpy.types.Object, bpy.types.ActionChannelbag]:
+        armature = find()
+        bag = channelbag(armature, drafts.find(draft))
+        if bag is None:
+            raise Gone  # the character plays another action, or none
+        return armature, bag
+
+    for channel in fitted.channels:
+        yield
+        joined = _joined(*there(), channel, order)
+        yield
+        keys = _choose_keys(joined, order, fitted)
+        for index in range(joined.values.shape[1]):
+            if index not in joined.held:
+                yield
+                _change(*there(), joined, keys, index, order, held)
+    return draft
+
+
+def _change(
+    armature: bpy.types.Object,
+    bag: bpy.types.ActionChannelbag,
+    channel: Channel,
+    keys: KeyedValues,
+    index: int,
+    order: Order,
+    held: Sequence[int],
+) -> None:
+    """Put the keys of an element of a channel into its curve; one that had none stays as it is at the frames `held`."""
+    path, kept = data_path(channel), [order.start + frame for frame in order.delivery.kept]
+    curve = bag.fcurves.find(path, index=index)
+    if curve is None:
+        curve = bag.fcurves.new(path, index=index, group_name=group_name(channel))
+        for frame in () if kept else held:
+            curve.keyframe_points.insert(frame, _still(armature, channel)[index]).interpolation = "CONSTANT"
+    put_keys(curve, new_keys(keys, index, order.start), order.start, order.end, kept)
 
 
 def _joined(armature: bpy.types.Object, bag: bpy.types.ActionChannelbag, channel: Channel, order: Order) -> Channel:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...backend.motion.skeleton import SMPL
+from ..steps import Steps
 
 _MOMENTS = (0.1, 0.5, 0.9)  # of the clip, from left to right
 _SPACING = 0.55  # metres between them
@@ -12,10 +13,11 @@ _VIEW = np.radians(35.0)  # from which side of the front
 _LIMB, _HEAD = 0.03, 0.085  # radii in metres
 _COLOURS = {"left": (0.95, 0.55, 0.25), "right": (0.35, 0.65, 0.95)}
 _MIDDLE = (0.85, 0.85, 0.85)
+_BAND = 32  # rows that are laid over others in one step
 
 
-def draw_clip(joints: np.ndarray, size: int = 256) -> np.ndarray:
-    """Pixels `(size, size, 4)` in red, green, blue, alpha, bottom row first, of joint positions `(T, 22, 3)`."""
+def draw_clip(joints: np.ndarray, size: int = 256) -> Steps[np.ndarray]:
+    """Pixels `(size, size, 4)` in red, green, blue, alpha, bottom row first, of joint positions `(T, 22, 3)`; drawn in steps."""
     picture = np.zeros((size, size, 4), dtype=np.float32)
     floor = joints[..., 1].min()
     for place, moment in enumerate(_MOMENTS):
@@ -23,17 +25,20 @@ def draw_clip(joints: np.ndarray, size: int = 256) -> np.ndarray:
         from_pelvis = pose - pose[0]
         across = from_pelvis[:, 0] * np.cos(_VIEW) - from_pelvis[:, 2] * np.sin(_VIEW)
         across += _TALL / 2 + (place - (len(_MOMENTS) - 1) / 2) * _SPACING
-        figure = _draw_figure(np.stack([across, pose[:, 1] - floor + _FLOOR], axis=-1), size)
-        figure[..., 3] *= (place + 1) / len(_MOMENTS)
-        _lay_over(picture, figure[..., :3], figure[..., 3:])
+        figure = yield from _draw_figure(np.stack([across, pose[:, 1] - floor + _FLOOR], axis=-1), size)
+        for row in range(0, size, _BAND):
+            yield
+            band = slice(row, row + _BAND)
+            _lay_over(picture[band], figure[band, :, :3], figure[band, :, 3:] * ((place + 1) / len(_MOMENTS)))
     return picture
 
 
-def _draw_figure(points: np.ndarray, size: int) -> np.ndarray:
+def _draw_figure(points: np.ndarray, size: int) -> Steps[np.ndarray]:
     """Pixels `(size, size, 4)` of one pose; `points (22, 2)` in metres from the lower left corner."""
     figure = np.zeros((size, size, 4), dtype=np.float32)
     points, scale = points * size / _TALL, size / _TALL
     for joint, parent in enumerate(SMPL.parents[1:], start=1):
+        yield
         colour = _COLOURS.get(SMPL.joints[joint].partition("_")[0], _MIDDLE)
         _draw_limb(figure, points[parent], points[joint], _LIMB * scale, colour)
     head = points[SMPL.index("head")]

@@ -1,8 +1,9 @@
 """A batch at work: one request after another, and at the end all actions and strips in one undo step."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import bpy
 import numpy as np
@@ -15,6 +16,7 @@ from ..animation import result
 from ..animation.action import require_animatable
 from ..animation.history import Record, stamp
 from ..preferences import backend_settings
+from ..steps import TICK_SECONDS, Steps, advance
 from . import nla
 from .picture import draw_clip
 from .plan import Outcome
@@ -23,11 +25,10 @@ from .store import Store, Task
 KEY = "motiongpt_batch"  # custom property of an action: the batch that it is from, and its name in there
 REPORT = "MotionGPT Batch"
 _INTERVAL_SECONDS = 0.05
+_WRITING_INTERVAL_SECONDS = 0.005
 _WAIT_INTERVAL_SECONDS = 0.005
 _TRIES = 2  # when the backend ends, which may not be the request's fault
 _ITEMS = (Code.INVALID_PARAMS, Code.OUT_OF_MEMORY, Code.INTERNAL_ERROR, Code.BACKEND_ENDED)  # errors of one clip; others stop the batch
-
-Steps = Generator[None, None, None]
 
 
 class Batch:
@@ -41,7 +42,7 @@ class Batch:
         self.outcome: Outcome | None = None
         self.error: MotionGPTError | None = None
         self.unfinished = 0
-        self._steps: Steps | None = None
+        self._steps: Steps[None] | None = None
         self._made = self._wanted = 0
         self._started = 0.0
 
@@ -50,11 +51,16 @@ class Batch:
         return self._steps is not None
 
     @property
+    def writing(self) -> bool:
+        """Whether all clips that can be made are made."""
+        return self.running and self._made == self._wanted
+
+    @property
     def words(self) -> str:
         """Where things stand, for the animator."""
         if not self.running:
             return self.outcome.summary if self.outcome else "No batch has been made"
-        if self._made == self._wanted:
+        if self.writing:
             return "Writing the batch's keyframes"
         left = self._seconds_left()
         return f"Clip {self._made + 1} of {self._wanted}: {jobs.session.words}" + (f", {left / 60:.0f} min for all" if left > 90 else "")
@@ -77,17 +83,14 @@ class Batch:
 
     def abandon(self) -> None:
         """Write nothing, because another file is opened; what has been made is kept for when this one is opened again."""
-        if self.running:
+        if self._steps is not None:
+            self._steps.close()
             self._steps = None
             self.error = MotionGPTError(Code.CANCELLED, "Another file was opened during a batch.", "Open its file again to resume it.")
 
     def pump(self) -> None:
-        """Take one step; never waits."""
-        if self._steps is None:
-            return
-        try:
-            next(self._steps)
-        except StopIteration:
+        """Take steps of writing, or one of waiting for clips; never waits."""
+        if self._steps is not None and not advance(self._steps, TICK_SECONDS if self.writing else 0.0):
             self._steps = None
 
     def wait(self, on_words: Callable[[str], None] = lambda words: None) -> None:
@@ -104,7 +107,7 @@ class Batch:
         done = self._made + jobs.session.fraction
         return (time.monotonic() - self._started) / done * (self._wanted - done) if self._made else 0.0
 
-    def _run(self, store: Store) -> Steps:
+    def _run(self, store: Store) -> Steps[None]:
         assert self.outcome
         whys = {}
         try:
@@ -119,10 +122,10 @@ class Batch:
         yield from _write(store, whys, self.outcome)
         self._finish()
 
-    def _make(self, store: Store, task: Task) -> Generator[None, None, str]:
+    def _make(self, store: Store, task: Task) -> Steps[str]:
         """Have the clip of a task made and kept; why it cannot be, or MotionGPTError if no other could be either."""
 
-        def keep(reply: messages.GenerateReply) -> Steps:
+        def keep(reply: messages.GenerateReply) -> Steps[None]:
             store.save(task, reply.clips[0])
             yield
 
@@ -151,7 +154,7 @@ class Batch:
         self.unfinished = self.outcome.total - len(self.outcome.made) - len(self.outcome.there)
         text = bpy.data.texts.get(REPORT) or bpy.data.texts.new(REPORT)
         text.from_string(self.outcome.report)
-        bpy.ops.ed.undo_push(message="Bake Batch")  # one for all: hundreds would leave no room for the animator's own
+        jobs.push_undo("Bake Batch")  # one for all: hundreds would leave no room for the animator's own
         jobs.redraw()
 
 
@@ -160,7 +163,7 @@ def is_from(store: Store, task: Task) -> bool:
     return any(action.get(KEY) == _mark(store, task) for action in bpy.data.actions)
 
 
-def _write(store: Store, whys: dict[str, str], outcome: Outcome) -> Steps:
+def _write(store: Store, whys: dict[str, str], outcome: Outcome) -> Steps[None]:
     """Write the actions of all clips that there are; characters are looked up anew each time, for anything may have happened."""
     ends: dict[str, messages.Pose] = {}
     for task in store.plan.tasks:
@@ -174,6 +177,7 @@ def _write(store: Store, whys: dict[str, str], outcome: Outcome) -> Steps:
             if is_from(store, task):
                 outcome.there.append(task.name)
             else:
+                yield
                 yield from _write_task(store, task, clip)
                 outcome.made.append(task.name)
         except MotionGPTError as error:
@@ -190,15 +194,14 @@ def _place(store: Store, task: Task, ends: dict[str, messages.Pose]) -> Clip:
     return clip
 
 
-def _write_task(store: Store, task: Task, clip: Clip) -> Steps:
+def _write_task(store: Store, task: Task, clip: Clip) -> Steps[None]:
     """Write the action of a task, and its strip."""
     plan, order = store.plan, task.order
-    armature = _find(task.character)
-    tracks = yield from result.to_tracks(armature, bpy.context.evaluated_depsgraph_get(), clip, order)
-    pixels = draw_clip(clip.joints) if plan.previews else None
+    there = partial(_find, task.character)
+    [fitted] = yield from result.fit(there, [clip], order)
     yield
-    armature = _find(task.character)
-    action = result.make_action(armature, task.name, order, tracks)
+    pixels = (yield from draw_clip(clip.joints)) if plan.previews else None
+    action = yield from result.make_action(there, task.name, order, fitted)
     action.use_fake_user = True
     action[KEY] = _mark(store, task)
     model = jobs.session.model
@@ -207,7 +210,7 @@ def _write_task(store: Store, task: Task, clip: Clip) -> Steps:
         _mark_as_asset(action, task)
     if pixels is not None:
         _set_preview(action, pixels)
-    _lay_out(store, task, armature, action)
+    _lay_out(store, task, there(), action)
 
 
 def _lay_out(store: Store, task: Task, armature: bpy.types.Object, action: bpy.types.Action) -> None:
@@ -253,7 +256,9 @@ def _tick() -> float | None:
     batch.pump()
     if batch.words != before:
         jobs.redraw()
-    return _INTERVAL_SECONDS if batch.running else None
+    if not batch.running:
+        return None
+    return _WRITING_INTERVAL_SECONDS if batch.writing else _INTERVAL_SECONDS
 
 
 batch = Batch()

@@ -139,13 +139,11 @@ def read_body(rig: Rig, armature: bpy.types.Object, depsgraph: bpy.types.Depsgra
     follows = np.array([bone.parent is not None and bone.bone.use_inherit_rotation for bone in bones])
     spaces = np.where(follows[:, None], followed, rest)
     own = rotations.multiply(rotations.inverse(spaces), turned)
-    offsets = heads.copy()
-    for bone, over in enumerate(above):
-        if over >= 0:
-            back = rotations.inverse(turned[over])
-            offsets[bone] = rotations.rotate(back, heads[bone] - heads[over])
-            if inherits[bone]:
-                spaces[bone] = rotations.multiply(back, spaces[bone])
+    offsets, over = heads.copy(), np.array(above)
+    hung = np.flatnonzero(over >= 0)
+    offsets[hung] = rotations.rotate(rotations.inverse(turned[over[hung]]), heads[hung] - heads[over[hung]])
+    led = np.flatnonzero((over >= 0) & np.array(inherits))
+    spaces[led] = rotations.multiply(rotations.inverse(turned[over[led]]), spaces[led])
 
     carriers, joint_offsets = _carry_joints(rig, nodes, rest, rest_heads)
     goals = {}

@@ -15,14 +15,13 @@ SECONDS = 0.2  # within which a foot's word begins and ceases to count
 _UP = np.array([0.0, 1.0, 0.0])
 
 
-def plant(clip: Clip, feet: np.ndarray, heights: np.ndarray, fixed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def plant(clip: Clip, strayed: np.ndarray, heights: np.ndarray, fixed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """How far to move the body `(T, 3)`, and after that each foot by itself `(T, 2, 3)`, left before right.
 
-    `feet (T, 2, 2, 3)` are the body's own, ankle before toe, with the clip's directions; `heights (2, 2)` how much higher than the
-    clip's they are when standing. At the frames `fixed` nothing is moved.
+    `strayed (T, 2, 2, 3)` is how far the body's own feet, ankle before toe, are from the clip's, with the clip's directions;
+    `heights (2, 2)` how much higher than the clip's they are when standing. At the frames `fixed` nothing is moved.
     """
     contacts = clip.contacts.reshape(-1, 2, 2)
-    strayed = feet - clip.joints[:, list(clip.skeleton.contact_joints)].reshape(-1, 2, 2, 3)
     given = np.asarray(fixed, dtype=int)
     wanted = np.stack([_corrections(strayed[:, side], contacts[:, side], heights[side], given) for side in range(2)], axis=1)
     touching = contacts.any(axis=-1).astype(float)

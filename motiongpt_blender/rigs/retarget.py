@@ -9,6 +9,7 @@ from ...backend.motion import rotations
 from ...backend.motion.clip import Clip
 from ...backend.motion.limbs import reach
 from ...backend.motion.skeleton import SMPL
+from ..steps import Steps
 from .body import Body, Pole
 from .planting import plant
 from .stance import SIDES
@@ -30,15 +31,17 @@ class Motion:
     loose: np.ndarray
 
 
-def retarget(body: Body, clip: Clip, fixed: Sequence[int], whole: Body | None = None) -> Motion:
-    """The motion of a body that does what the clip shows.
+def retarget(body: Body, clip: Clip, fixed: Sequence[int], whole: Body | None = None) -> Steps[Motion]:
+    """The motion of a body that does what the clip shows, worked out in steps.
 
     At the frames `fixed` are poses of this very body, which come out as they were. `whole` is the body with limbs of their full
     lengths, by which its feet are judged to stand on the floor, if it is not that itself.
     """
     turns, pelvis = SMPL.to_global(clip.local), clip.root
     if clip.contacts.any():
-        turns, pelvis = _plant_feet(body, whole or body, clip, turns, fixed)
+        yield
+        turns, pelvis = yield from _plant_feet(body, whole or body, clip, turns, fixed)
+    yield
     turned = body.turned(turns)
     return Motion(turned, body.heads(turned, pelvis), np.tile(rotations.IDENTITY, (len(clip), 1)))
 
@@ -81,20 +84,24 @@ def point_at(pole: Pole, body: Body, motion: Motion) -> np.ndarray:
     return middle + pole.distance * rotations.normalise(bent * rotations.normalise(out) + (1.0 - bent) * straight)
 
 
-def _plant_feet(body: Body, whole: Body, clip: Clip, turns: np.ndarray, fixed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def _plant_feet(body: Body, whole: Body, clip: Clip, turns: np.ndarray, fixed: Sequence[int]) -> Steps[tuple[np.ndarray, np.ndarray]]:
     """`turns (T, 22, 4)` and pelvis `(T, 3)` with feet on the floor where the clip has them there."""
     standing = np.tile(rotations.IDENTITY, (1, len(SMPL), 1))
     stands = whole.turned(standing)
     heights = _places(whole, stands, whole.heads(stands, np.array([[0.0, SMPL.rest_height, 0.0]]), _FEET.flat))[0, ..., 1]
     turned = body.turned(turns)
     heads = body.heads(turned, clip.root, _FEET.flat)
-    moved, feet_moved = plant(clip, _places(body, turned, heads), heights - SMPL.rest_heights[_FEET], fixed)
+    yield
+    strayed = _places(body, turned, heads) - SMPL.positions(turns, clip.root)[:, _FEET]
+    yield
+    moved, feet_moved = plant(clip, strayed, heights - SMPL.rest_heights[_FEET], fixed)
     turns, pelvis = turns.copy(), clip.root + moved
     for side, offset in zip(SIDES, np.moveaxis(feet_moved, 1, 0), strict=True):
         hip, knee, ankle = (SMPL.index(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
         stirred = np.linalg.norm(offset, axis=-1) > _STILL
         if not stirred.any():
             continue
+        yield
         start, middle, end = (body.joint(joint, turned, heads)[stirred] for joint in (hip, knee, ankle))
         forward = rotations.rotate(turns[stirred, hip], _FORWARD)
         upper, lower = reach(middle - start, end - middle, end - start + offset[stirred], forward)

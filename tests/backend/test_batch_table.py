@@ -10,6 +10,7 @@ from motiongpt.backend.protocol.errors import MotionGPTError
 from motiongpt.motiongpt_blender.batch.naming import check_rule, name_by, told_apart
 from motiongpt.motiongpt_blender.batch.picture import draw_clip
 from motiongpt.motiongpt_blender.batch.table import Row, load_table, read_table
+from motiongpt.motiongpt_blender.steps import finish
 
 CSV = """prompt,seconds,seed,character,name,tags,loop
 a person walks,2.5,3,Anna,walk,locomotion; slow,yes
@@ -94,7 +95,7 @@ def test_equal_names_are_told_apart():
 
 def test_picture_shows_figures_that_get_more_solid_and_stand_on_the_floor():
     joints = SMPL.forward(np.tile(rotations.IDENTITY, (10, 22, 1)), np.tile([0.0, SMPL.rest_height, 0.0], (10, 1)))
-    picture = draw_clip(joints, 128)
+    picture = finish(draw_clip(joints, 128))
     assert picture.shape == (128, 128, 4)
     alpha = picture[..., 3]
     assert picture.min() >= 0.0 and picture.max() <= 1.0
@@ -105,4 +106,4 @@ def test_picture_shows_figures_that_get_more_solid_and_stand_on_the_floor():
 
 def test_picture_of_a_clip_that_leaves_it_is_cut_off():
     joints = SMPL.forward(np.tile(rotations.IDENTITY, (5, 22, 1)), np.array([0, 1, 0]) * np.linspace(0, 9, 5)[:, None])
-    assert np.isfinite(draw_clip(joints)).all()
+    assert np.isfinite(finish(draw_clip(joints))).all()

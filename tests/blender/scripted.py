@@ -14,7 +14,7 @@ client = module("motiongpt_blender.connection.client")
 _clip, _fit = module("backend.motion.clip"), module("backend.motion.fit")
 IDENTITY = module("backend.motion.rotations").IDENTITY
 
-STEPS = 4  # progress notifications of a clip, each with a preview where that is asked for
+STEPS = 20  # progress notifications of a clip, each with a preview where that is asked for
 
 
 class ScriptedConnection:

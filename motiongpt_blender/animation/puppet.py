@@ -1,0 +1,179 @@
+"""What is read of a character before clips are put on it, so that working them out needs nothing of Blender's data."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import bpy
+import numpy as np
+
+from ...backend.motion import rotations
+from ...backend.motion.clip import Clip
+from ...backend.protocol.errors import Code, MotionGPTError
+from ..rigs.body import Body, find_limb_scales, find_root_bone, location_space, read_body, space_of
+from ..rigs.controls import Controls, Limbs
+from ..rigs.rig import Rig, read_bones, read_pose, read_rig
+from .action import Channel, read_value, set_value
+from .channels import rotation_property
+from .locks import Lock, bones_in_ik, location_lock, rotation_lock
+
+_SAME = np.radians(0.1)  # how far apart joints of the same pose are
+
+
+@dataclass(frozen=True)
+class Placing:
+    """How a bone is moved: the matrix `inward (4, 4)` from armature space to its location, and which elements of that are held."""
+
+    bone: str
+    inward: np.ndarray
+    held: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Turning:
+    """How a bone or object is turned: its rotation mode, the values `now (3 or 4,)` of its property, and what is locked of it."""
+
+    mode: str
+    now: np.ndarray
+    lock: Lock
+
+
+@dataclass(frozen=True)
+class RootBone:
+    """The bone below the hips: its head `(3,)`, its rotation `(4,)` and that which it has where its own is none `(4,)`, canonically."""
+
+    placing: Placing
+    turning: Turning
+    head: np.ndarray
+    turned: np.ndarray
+    space: np.ndarray
+
+
+@dataclass(frozen=True)
+class RootObject:
+    """The object: its location `(3,)`, the axes and scales `basis (3, 3)` that its own channels give it, the elements held."""
+
+    turning: Turning
+    location: np.ndarray
+    basis: np.ndarray
+    held: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Puppet:
+    """A character, read once to put clips on it, which holds as long as nobody else changes it.
+
+    `whole` is the body with limbs of their full lengths; `body` may have shorter ones, by scales that come with the switches.
+    `placed` are the bones of `body` that are moved, `poles` those at which limbs point, `turned` those that are turned, by their
+    place in `body.bones`. `root` is what takes the character over the floor, if its hips do not.
+    """
+
+    rig: Rig
+    body: Body
+    whole: Body
+    switches: Sequence[Channel]
+    placed: Mapping[int, Placing]
+    poles: Sequence[Placing]
+    turned: Mapping[int, Turning]
+    root: RootBone | RootObject | None
+
+
+def read_puppet(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip | None = None, fixed: Sequence[int] = ()) -> Puppet:
+    """MotionGPTError if the armature is not a character's.
+
+    If the character stands in a pose that the clip has at one of the frames `fixed`, and IK squeezes its limbs there, they are
+    as short for all of the clip.
+    """
+    rig, limbs = read_rig(armature), armature.motiongpt.limbs
+    switches = _switches(rig.controls, limbs, armature) if rig.controls else []
+    posed = armature.evaluated_get(depsgraph).pose.bones
+    held = bool(rig.controls) and _stands_in(rig, armature, depsgraph, clip, fixed)
+    scales = [Channel(bone, "scale", np.full((1, 3), scale)) for bone, scale in find_limb_scales(rig, posed, held).items()]
+    full = [replace(scale, values=np.ones((1, 3))) for scale in scales]
+    with _switched(armature, depsgraph, [*switches, *full]):
+        whole = read_body(rig, armature, depsgraph, limbs)
+        with _switched(armature, depsgraph, scales):
+            body = read_body(rig, armature, depsgraph, limbs) if held and scales else whole
+            return _read(rig, body, whole, [*switches, *scales], armature, depsgraph)
+
+
+def _read(
+    rig: Rig, body: Body, whole: Body, switches: Sequence[Channel], armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph
+) -> Puppet:
+    posed = armature.evaluated_get(depsgraph).pose.bones
+    in_ik = set() if rig.controls else bones_in_ik(armature)
+    return Puppet(
+        rig,
+        body,
+        whole,
+        switches,
+        {bone: _placing(armature, posed[body.bones[bone]]) for bone in (body.mover, *body.goals)},
+        [_placing(armature, posed[pole.bone]) for pole in body.poles],
+        {bone: _turning(armature.pose.bones[body.bones[bone]], in_ik) for bone in body.keyed},
+        _root(rig, armature, posed),
+    )
+
+
+def _placing(armature: bpy.types.Object, posed: bpy.types.PoseBone) -> Placing:
+    return Placing(posed.name, np.linalg.inv(location_space(posed)), location_lock(armature.pose.bones[posed.name]))
+
+
+def _turning(owner: bpy.types.PoseBone | bpy.types.Object, in_ik: set[str]) -> Turning:
+    name, _ = rotation_property(owner.rotation_mode)
+    return Turning(owner.rotation_mode, np.array(getattr(owner, name)), rotation_lock(owner, in_ik))
+
+
+def _root(rig: Rig, armature: bpy.types.Object, posed: Mapping[str, bpy.types.PoseBone]) -> RootBone | RootObject | None:
+    if armature.motiongpt.root_motion == "OBJECT":
+        basis = np.array(armature.matrix_basis)[:3, :3]
+        return RootObject(_turning(armature, set()), np.array(armature.location), basis, location_lock(armature))
+    if armature.motiongpt.root_motion != "ROOT_BONE":
+        return None
+    name = find_root_bone(rig, posed)
+    if name is None:
+        raise MotionGPTError(
+            Code.INVALID_PARAMS,
+            f"{armature.name} has no bone below its hips.",
+            "Have the character moved by its hips or by its object, or add a bone that is the hips' parent.",
+        )
+    turned, heads = read_bones(rig.stance, [posed[name]])
+    turning = _turning(armature.pose.bones[name], set())
+    return RootBone(_placing(armature, posed[name]), turning, heads[0], turned[0], space_of(rig.stance, posed[name]))
+
+
+def _switches(controls: Controls, limbs: Limbs, armature: bpy.types.Object) -> list[Channel]:
+    channels = []
+    for switch in controls.switches:
+        bone = armature.pose.bones.get(switch.bone)
+        if bone is None or not (switch.property in bone or hasattr(bone, switch.property)):
+            continue
+        name = f'["{bpy.utils.escape_identifier(switch.property)}"]' if switch.property in bone else switch.property
+        channels.append(Channel(switch.bone, name, np.array([[float(switch.value[limbs])]])))
+    return channels
+
+
+def _stands_in(rig: Rig, armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip | None, fixed: Sequence[int]) -> bool:
+    """Whether the character stands in a pose that the clip has at one of the frames `fixed`."""
+    if clip is None or not fixed:
+        return False
+    now, _ = read_pose(rig, armature, depsgraph)
+    return any(rotations.angle_between(now, clip.local[frame]).max() < _SAME for frame in fixed)
+
+
+@contextlib.contextmanager
+def _switched(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, switches: Sequence[Channel]) -> Iterator[None]:
+    """The rig is evaluated with its switches as they will be."""
+    before = [read_value(armature, switch.bone, switch.property) for switch in switches]
+    if all(tuple(switch.values[0]) == value for switch, value in zip(switches, before, strict=True)):
+        yield
+        return
+    for switch in switches:
+        set_value(armature, switch.bone, switch.property, switch.values[0].tolist())
+    armature.update_tag()
+    depsgraph.update()
+    try:
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            set_value(armature, switch.bone, switch.property, value)
+        armature.update_tag()

@@ -175,7 +175,8 @@ class Session:
         """Pump until the current request is done; its MotionGPTError if it did not go well."""
         while self.busy:
             self.pump()
-            time.sleep(_WAIT_INTERVAL_SECONDS)
+            if not self.delivering:
+                time.sleep(_WAIT_INTERVAL_SECONDS)
         if self.error:
             raise self.error
 

@@ -99,7 +99,8 @@ class Batch:
             jobs.session.pump()
             self.pump()
             on_words(self.words)
-            time.sleep(_WAIT_INTERVAL_SECONDS)
+            if not self.writing:
+                time.sleep(_WAIT_INTERVAL_SECONDS)
         if self.error:
             raise self.error
 

@@ -180,7 +180,9 @@ def _merge(old: Table, added: Table) -> Table:
     twin = np.full(len(old["co"]), -1)  # which of the new keys lies on an old one
     same = np.nonzero(np.abs(old["co"][:, :1] - added["co"][:, 0]) < _NEAR)
     twin[same[0]] = same[1]
-    free = np.flatnonzero(~np.isin(np.arange(len(added["co"])), same[1]))
+    alone = np.ones(len(added["co"]), dtype=bool)
+    alone[same[1]] = False
+    free = np.flatnonzero(alone)
     order = np.argsort(np.concatenate([old["co"][:, 0], added["co"][free, 0]]))
     is_new = np.repeat([False, True], [len(twin), len(free)])[order]
     twin = np.concatenate([twin, np.full(len(free), -1)])[order]

@@ -1,8 +1,9 @@
 """How long a tick of a timer computes: the window stands still for as long. Time that other programs take is not counted."""
 
+import gc
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import bpy
 import pytest
@@ -11,7 +12,7 @@ from rigs import add_rig, some_motion, write_clip
 
 jobs, run, bake = (module(f"motiongpt_blender.{name}") for name in ("jobs", "batch.run", "batch.bake"))
 
-LIMIT = 5.0  # milliseconds, for all but one tick of twenty: the processor may be shared, and Python collects its garbage now and then
+LIMIT = 5.0  # milliseconds, for all but one tick of twenty: the processor may be shared
 LENIENT = 20.0  # for every one
 SECONDS = 9.0  # of a clip
 PATIENCE = 300.0
@@ -51,7 +52,7 @@ def require_short(ticks: list[float]) -> None:
 
 
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     watch, push_undo = Watch(), jobs.push_undo
 
     def timed(message: str) -> None:
@@ -60,7 +61,10 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
         watch.undo_steps.append((time.thread_time() - began) * 1000)
 
     monkeypatch.setattr(jobs, "push_undo", timed)
-    return watch
+    gc.collect()
+    gc.freeze()  # what tests have heaped up is not searched for garbage in the middle of a tick
+    yield watch
+    gc.unfreeze()
 
 
 @pytest.fixture

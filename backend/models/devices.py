@@ -38,3 +38,8 @@ def dtype_for(device: str) -> torch.dtype:
     if device == "cuda" and torch.cuda.is_bf16_supported():
         return torch.bfloat16
     return torch.bfloat16 if device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
+def autocast(device: str) -> torch.autocast:
+    """The context in which matrices are multiplied in bf16 where the hardware does so fast; weights stay as they are."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=dtype_for(device) is torch.bfloat16)

@@ -148,6 +148,23 @@ def hold(frame: np.ndarray, layout: Layout) -> np.ndarray:
     return held
 
 
+def retime(features: np.ndarray, layout: Layout, frames: int) -> np.ndarray:
+    """The same motion in another number of frames, `(T, D)` to `(frames, D)`: slower if they are more, faster if fewer.
+
+    ValueError if either has fewer than two frames.
+    """
+    if min(len(features), frames) < 2:
+        raise ValueError("Motion needs at least two frames.")
+    at = np.linspace(0.0, len(features) - 1.0, frames)
+    before = np.minimum(at.astype(int), len(features) - 2)
+    share = (at - before)[:, None]
+    changed = features[before] * (1.0 - share) + features[before + 1] * share
+    for block in (layout.yaw, layout.travel, layout.velocities):
+        changed[:, block] *= (len(features) - 1.0) / (frames - 1.0)
+    changed[:, layout.contacts] = changed[:, layout.contacts] > 0.5
+    return changed.astype(np.float32)
+
+
 def features_to_root(features: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
     """The heading `(T, 4)` (turns +Z into the character's heading) and the place of the root `(T, 3)`, by integration."""
     layout = Layout(len(skeleton))

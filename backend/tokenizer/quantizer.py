@@ -37,7 +37,8 @@ class Quantizer(nn.Module):
     def nearest(self, latents: Tensor) -> Tensor:
         """Index (...) of the codebook entry nearest to each latent (..., dim)."""
         latents = latents.float()
-        distance = self.codebook.square().sum(-1) - 2 * latents @ self.codebook.T  # less |latent|², the same for every code
+        with torch.autocast(latents.device.type, enabled=False):  # the nearest of many is no matter for half a precision
+            distance = self.codebook.square().sum(-1) - 2 * latents @ self.codebook.T  # less |latent|², the same for every code
         return distance.argmin(-1)
 
     def start(self, flat: Tensor) -> None:

@@ -124,7 +124,7 @@ class VQVAE(nn.Module):
 
     def forward(self, features: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Reconstruction (B, T, D) and commitment loss (); `levels (B,)` says how many codes each clip is made of (None: all)."""
-        latents = self.encoder(features.transpose(1, 2)).transpose(1, 2)
+        latents = self.encoder(features.transpose(1, 2)).transpose(1, 2).float()
         left, quantized, losses = latents, torch.zeros_like(latents), []
         for level, quantizer in enumerate(self.quantizers):
             part, loss = quantizer(left)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..data.dataset import Clip, Dataset
 from ..models.bundle import Bundle, open_bundle
-from ..motion.features import features_to_joints, features_to_local, features_to_root, hold
+from ..models.devices import autocast
+from ..motion.features import features_to_joints, features_to_local, features_to_root, hold, retime
 from ..motion.rotations import angle_between, inverse, rotate
 from ..tokenizer.losses import LossWeights, tokenizer_loss
 from ..tokenizer.vqvae import VQVAE, VQVAEConfig
@@ -24,8 +25,10 @@ class TokenizerTraining:
     """All settings of a run.
 
     The first `continuous_steps` train encoder and decoder alone; then the codebook is laid over their latents, which uses
-    far more of it than starting from an untrained encoder. `held_share` of the windows hold one pose still, as pose
-    conditions do. Where there are several levels of codes, `all_levels_share` of the windows use all, the others a random number.
+    far more of it than starting from an untrained encoder. `long_share` of the steps take half as many windows, each twice as
+    long, so that paths are compared for longer. `held_share` of the windows hold one pose still, as pose conditions do;
+    `retimed_share` are made slower or faster by up to the factor `retimed_most`. Where there are several levels of codes,
+    `all_levels_share` of the windows use all, the others a random number.
     """
 
     network: VQVAEConfig = field(default_factory=VQVAEConfig)
@@ -36,7 +39,10 @@ class TokenizerTraining:
     rate: float = 2e-4
     warmup: int = 1000
     continuous_steps: int = 0
+    long_share: float = 0.0
     held_share: float = 0.1
+    retimed_share: float = 0.0
+    retimed_most: float = 1.25
     all_levels_share: float = 0.6
     evaluate_every: int = 250
     seed: int = 123
@@ -58,12 +64,12 @@ class TokenizerTrainee:
                 quantizer.go_on(config.batch * config.window // config.network.frames_per_code)
         self.model.to(device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=0.0)
-        self.clips = [c for c in dataset.split("train") if c.frames >= config.window]
         self.mean, self.std = (torch.from_numpy(a).to(device) for a in (dataset.mean, dataset.std))
-        if not self.clips:
-            raise ValueError(f"No training clip is as long as a window of {config.window} frames.")
-        lengths = np.array([c.frames - config.window + 1 for c in self.clips])
-        self.odds = lengths / lengths.sum()
+        self.clips = sorted(dataset.split("train"), key=lambda clip: clip.frames)
+        self.frames = np.array([clip.frames for clip in self.clips])
+        longest = max(self.frames, default=0)
+        if longest < config.window * (2 if config.long_share else 1):
+            raise ValueError(f"The longest training clip has {longest} frames, fewer than a window has.")
 
     def tensors(self) -> dict[str, Tensor]:
         return {**self.model.state_dict(), **dict(self.model.named_buffers())}
@@ -72,13 +78,14 @@ class TokenizerTrainee:
         target = torch.from_numpy(self._windows(step)).to(self.device)
         torch.manual_seed(self.config.seed + step)  # dead codes are drawn at random
         self.model.train()
-        if step < self.config.continuous_steps:
-            output, commitment = self.model.reconstruct(target), target.new_zeros(())
-        else:
-            if step == self.config.continuous_steps:
-                self._start_codebook(step)
-            output, commitment = self.model(target, self._levels(len(target)))
-        return tokenizer_loss(output, target, commitment, self.config.weights, self.dataset.layout, self.mean, self.std)
+        if step == self.config.continuous_steps:
+            self._start_codebook(step)
+        with autocast(self.device):
+            if step < self.config.continuous_steps:
+                output, commitment = self.model.reconstruct(target), target.new_zeros(())
+            else:
+                output, commitment = self.model(target, self._levels(len(target)))
+        return tokenizer_loss(output.float(), target, commitment, self.config.weights, self.dataset.layout, self.mean, self.std)
 
     def _levels(self, rows: int) -> Tensor:
         """How many levels of codes each of the windows uses, (rows,), drawn at random."""
@@ -88,21 +95,36 @@ class TokenizerTrainee:
 
     @torch.no_grad()
     def _start_codebook(self, step: int, batches: int = 8) -> None:
-        windows = [torch.from_numpy(self._windows(step + i)).to(self.device) for i in range(batches)]
-        self.model.start_codebooks(torch.cat(windows))
+        windows = np.concatenate(
+            [self._windows(step + i).reshape(-1, self.config.window, self.dataset.layout.size) for i in range(batches)]
+        )
+        self.model.start_codebooks(torch.from_numpy(windows).to(self.device))
 
     def _windows(self, step: int) -> np.ndarray:
         """Normalised features (batch, window, D)."""
-        rng = np.random.default_rng((self.config.seed, step))
-        layout, window = self.dataset.layout, self.config.window
-        batch = np.empty((self.config.batch, window, layout.size), dtype=np.float32)
-        for row, index in zip(batch, rng.choice(len(self.clips), size=len(batch), p=self.odds), strict=True):
-            clip = self.clips[index]
-            start = clip.start + rng.integers(clip.frames - window + 1)
-            row[:] = self.dataset.features[start : start + window]
-            if rng.random() < self.config.held_share:
-                row[:] = hold(row[rng.integers(window)], layout)
+        config, layout = self.config, self.dataset.layout
+        rng = np.random.default_rng((config.seed, step))
+        times = 2 if rng.random() < config.long_share else 1
+        batch = np.empty((max(1, config.batch // times), config.window * times, layout.size), dtype=np.float32)
+        for row in batch:
+            window = len(row)
+            if rng.random() < config.retimed_share:
+                window = round(window * config.retimed_most ** rng.uniform(-1.0, 1.0))
+            row[:] = retime(self._cut(rng, window), layout, len(row))
+            if rng.random() < config.held_share:
+                row[:] = hold(row[rng.integers(len(row))], layout)
         return (batch - self.dataset.mean) / self.dataset.std
+
+    def _cut(self, rng: np.random.Generator, window: int) -> np.ndarray:
+        """So many frames (window, D) of a training clip, all places equally likely; of one that is shorter, all it has."""
+        places = np.cumsum(np.maximum(self.frames - window + 1, 0))
+        if not places[-1]:
+            return self.dataset.of(self.clips[-1])
+        place = rng.integers(places[-1])
+        index = int(np.searchsorted(places, place, side="right"))
+        clip = self.clips[index]
+        begin = clip.start + int(place - (places[index - 1] if index else 0))
+        return self.dataset.features[begin : begin + window]
 
     def evaluate(self) -> dict[str, float]:
         self.model.eval()

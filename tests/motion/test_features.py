@@ -10,6 +10,7 @@ from backend.motion.features import (
     hold,
     joints_to_features,
     pose_to_features,
+    retime,
     to_origin,
 )
 from backend.motion.skeleton import KIT, SMPL
@@ -93,3 +94,23 @@ def test_a_held_pose_looks_the_same_from_a_clip_and_from_a_pose(captured):
 def test_one_frame_has_no_features():
     with pytest.raises(ValueError, match="two frames"):
         joints_to_features(np.zeros((1, 22, 3)), SMPL)
+
+
+@pytest.mark.parametrize("frames", [150, 60])
+def test_a_retimed_clip_goes_the_same_way_in_another_time(captured, frames):
+    clip = captured[0]
+    features = joints_to_features(clip["joints"], SMPL, SMPL.to_local(clip["turned"]))[:100]
+    layout = Layout(len(SMPL))
+    changed = retime(features, layout, frames)
+    before, after = features_to_joints(features, SMPL), features_to_joints(changed, SMPL)
+    assert len(after) == frames
+    assert np.linalg.norm(after[-1] - before[-1], axis=-1).max() < 0.05
+    middle = np.linalg.norm(after[frames // 2, 0] - before[50, 0])
+    assert middle < 0.1
+    assert set(np.unique(changed[:, layout.contacts])) <= {0.0, 1.0}
+
+
+def test_a_clip_retimed_to_its_own_length_is_itself(captured):
+    clip = captured[0]
+    features = joints_to_features(clip["joints"], SMPL, SMPL.to_local(clip["turned"]))
+    np.testing.assert_allclose(retime(features, Layout(len(SMPL)), len(features)), features, atol=1e-6)

@@ -99,7 +99,7 @@ def _describe(source: Source, rng: np.random.Generator) -> Iterator[Caption]:
     if skeleton.offsets is None:  # heights are told against the T-pose
         return
     for found in describe(source.features, skeleton, rng):
-        yield Caption(found.text, found.begin / skeleton.fps, found.end / skeleton.fps, found.action)
+        yield Caption(found.text, found.begin / skeleton.fps, found.end / skeleton.fps, found.action, found.moment)
 
 
 def _statistics(features: np.ndarray, skeleton: str) -> tuple[np.ndarray, np.ndarray]:

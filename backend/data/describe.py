@@ -5,8 +5,9 @@ clip and their action, so that training can draw all actions about equally often
 """
 
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ..motion.skeleton import Skeleton
 
 _WORDINGS = Path(__file__).parent / "wordings.json"
 
+_TELLINGS = 3  # times that each action is told, in words of their own
 _LEAD_SECONDS = 0.7  # what is kept of a clip before and after an action
 _GAIT_SECONDS = (2.0, 7.0)  # length of the windows whose gait is told
 _SPEEDS = {"stand": 0.12, "slow": 0.75, "walk": 1.5, "fast": np.inf}  # metres a second, up to
@@ -27,12 +29,13 @@ _TURNS = {"none": 20.0, "bit": 60.0, "": 125.0, "about": 230.0, "circle": np.inf
 
 @dataclass(frozen=True)
 class Found:
-    """An action from frame `begin` up to `end`, and its caption."""
+    """An action from frame `begin` up to `end`, and its caption; `moment`: it happens somewhere in there and need not fill it."""
 
     action: str
     text: str
     begin: int
     end: int
+    moment: bool = False
 
 
 class _Body:
@@ -77,10 +80,19 @@ def describe(features: np.ndarray, skeleton: Skeleton, rng: np.random.Generator)
     """The actions in a clip's features `(T, D)`; wording and the windows of gaits are drawn with `rng`."""
     body = _Body(features, skeleton)
     found = [*_find_actions(body), *_find_gaits(body, rng)]
-    subjects = _wordings()["subjects"]
-    return [
-        Found(f.action, f"{rng.choice(subjects)} {f.text or rng.choice(_wordings()['actions'][f.action])}.", f.begin, f.end) for f in found
-    ]
+    words = _wordings()
+    told = []
+    for f in [f for f in found for _ in range(_TELLINGS)]:
+        text = f"{rng.choice(words['subjects'])} {f.text or rng.choice(words['actions'][f.action])}."
+        told.append(replace(f, text=" ".join(_worded(text, rng).split())))
+    return told
+
+
+def _worded(text: str, rng: np.random.Generator) -> str:
+    """The text with one of each `{this|or that}` chosen, the innermost first."""
+    while choices := re.search(r"\{([^{}]*)\}", text):
+        text = text[: choices.start()] + str(rng.choice(choices[1].split("|"))) + text[choices.end() :]
+    return text
 
 
 @lru_cache
@@ -94,13 +106,20 @@ def _find_actions(body: _Body) -> Iterator[Found]:
     seated = masks["sit"]
     for action, mask in masks.items():
         for begin, end in _stretches(mask, gap=round(0.3 * body.fps), shortest=3 if action in _QUICK else round(0.3 * body.fps)):
-            yield Found(action, "", max(0, begin - lead), min(len(mask), end + lead))
+            yield Found(action, "", max(0, begin - lead), min(len(mask), end + lead), moment=True)
+    jumps = _stretches(masks["jump"], gap=round(0.3 * body.fps), shortest=3)
+    for (begin, _), (_, end) in zip(jumps, jumps[1:], strict=False):
+        if end - begin < 4.0 * body.fps:
+            yield Found("jumps", "", max(0, begin - lead), min(len(seated), end + lead), moment=True)
     for begin, end in _stretches(seated, gap=round(0.5 * body.fps), shortest=round(0.5 * body.fps)):
         before, after = max(0, begin - 2 * lead), min(len(seated), end + 2 * lead)
-        if body.height[before] > 0.85:
-            yield Found("sit_down", "", before, min(end, begin + 2 * lead))
-        if body.height[after - 1] > 0.85:
-            yield Found("stand_up", "", max(begin, end - 2 * lead), after)
+        from_standing, to_standing = body.height[before] > 0.85, body.height[after - 1] > 0.85
+        if from_standing:
+            yield Found("sit_down", "", before, min(end, begin + 2 * lead), moment=True)
+        if to_standing:
+            yield Found("stand_up", "", max(begin, end - 2 * lead), after, moment=True)
+        if from_standing and to_standing:
+            yield Found("sit_stand", "", before, after, moment=True)
 
 
 _QUICK = ("jump", "jump_forward", "kick_left", "kick_right", "punch_left", "punch_right")
@@ -145,13 +164,17 @@ def _poses(body: _Body) -> Iterator[tuple[str, np.ndarray]]:
     yield "bend", (body.height > 0.72) & (lean > 50.0)
     yield "lie", (body.height < 0.35) & (lean > 60.0)
 
+    lifted = [np.min([body.above_floor(f"{side}_{part}") for part in ("ankle", "foot")], axis=0) for side in ("left", "right")]
+    yield "one_leg", _long((np.max(lifted, axis=0) > 0.12) & (np.min(lifted, axis=0) < 0.06), round(0.8 * body.fps)) & (speed < 0.4)
+    yield "upside_down", body.at("head")[:, 1] < -0.1
+
 
 def _find_gaits(body: _Body, rng: np.random.Generator) -> Iterator[Found]:
-    """Windows of even speed and direction: about two in three seconds of the clip are tried."""
+    """Windows of even speed and direction: about one for every second of the clip is tried."""
     frames = len(body.travel)
     shortest, longest = (round(seconds * body.fps) for seconds in _GAIT_SECONDS)
     calm = body.height > 0.8
-    for _ in range(max(1, round(frames / body.fps / 1.5)) if frames >= shortest else 0):
+    for _ in range(max(1, round(frames / body.fps)) if frames >= shortest else 0):
         length = int(rng.integers(shortest, min(longest, frames) + 1))
         begin = int(rng.integers(0, frames - length + 1))
         window = slice(begin, begin + length)

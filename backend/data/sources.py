@@ -25,13 +25,15 @@ _SPLIT_OF_LIST = {"short": "train"}  # lists beside the three usual ones that ar
 class Caption:
     """A sentence about a clip, or about the part of it from `start` to `end` seconds (both 0: all of it).
 
-    `action` names what happens in a caption that was computed from the motion, and is empty in one that a person wrote.
+    `action` names what happens in a caption that was computed from the motion, and is empty in one that a person wrote;
+    `moment` says that it happens at some moment of the part, which may then be shown with more around it.
     """
 
     text: str
     start: float = 0.0
     end: float = 0.0
     action: str = ""
+    moment: bool = False
 
 
 @dataclass(frozen=True)

@@ -73,3 +73,26 @@ def test_what_is_found_lies_in_the_clip(standing):
     features = joints_to_features(SMPL.forward(local, root), SMPL, local)
     for found in describe(features, SMPL, np.random.default_rng(0)):
         assert 0 <= found.begin < found.end <= len(features)
+
+
+def test_an_action_is_told_in_several_wordings(standing):
+    local, root = standing
+    turn(local, "left_shoulder", (0, 0, 1), 75.0, slice(30, 60))
+    features = joints_to_features(SMPL.forward(local, root), SMPL, local)
+    texts = [found.text for found in describe(features, SMPL, np.random.default_rng(1)) if found.action == "raise_left"]
+    assert len(set(texts)) > 1
+    assert not any(mark in text for text in texts for mark in "{|}")
+
+
+def test_jumping_again_and_again_is_more_than_a_jump(standing):
+    local, root = standing
+    for begin in (20, 40, 60):
+        root[begin : begin + 12, 1] += 0.3 * np.sin(np.linspace(0, np.pi, 12))
+    assert actions(local, root).keys() >= {"jump", "jumps"}
+
+
+def test_standing_on_one_leg_is_seen(standing):
+    local, root = standing
+    turn(local, "left_hip", (1, 0, 0), -60.0)
+    turn(local, "left_knee", (1, 0, 0), 90.0)
+    assert "one_leg" in actions(local, root)

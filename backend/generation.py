@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import torch
 
-from .language.decoding import Cancelled, Sampling, noise_of, sample_codes
+from .language.decoding import Cancelled, Pull, Sampling, noise_of, sample_codes
 from .language.prompts import Instruction, PoseCode, build_prompt, load_template
 from .language.runtime import EngineModel, memory_needed_mb
 from .language.vocabulary import Position
@@ -31,6 +31,8 @@ from .windows import Window, plan
 
 if TYPE_CHECKING:
     from .language.decoding import Model
+
+_PULL = 20.0  # how strongly answers are drawn to given poses; more of it takes motion out of them and brings them hardly nearer
 
 OnPreview = Callable[[int, Clip], None]
 
@@ -54,6 +56,7 @@ class Generator:
         self.bundle, self.model, self.tokenizer, self.device = bundle, model, tokenizer, device
         self.skeleton = bundle.body()
         self.template = load_template(bundle.template)
+        self.pull = Pull(torch.stack([q.codebook.cpu() for q in tokenizer.quantizers]), _PULL)
 
     @classmethod
     def load(cls, wanted: Load | None = None, on_progress: Callable[[str, int, int], None] | None = None) -> "Generator":
@@ -119,7 +122,9 @@ class Generator:
         """
         began = time.perf_counter()
         segments, poses = positions(request, self.bundle), constraints(request, self.skeleton)
-        candidates = request.candidates if poses else 1  # nothing else says which is best
+        told = request.guidance != 1.0 and any(segment.prompt.strip() for segment in request.segments)
+        candidates = request.candidates if told or poses else 1  # nothing else says which is best
+        agreement = torch.zeros(request.samples * candidates)
         preview = None
         if on_preview:
             statistics = (self.bundle.mean, self.bundle.std)
@@ -132,19 +137,24 @@ class Generator:
         def count(codes: list[list[Position]]) -> None:
             tokens.append(time.perf_counter())
             on_token(len(codes[0]), sum(segments))
-            if preview and on_preview and preview.due and (shown := preview.show(np.array(codes[0]))):
+            if preview and on_preview and preview.due and (shown := preview.show(codes[:candidates], agreement[:candidates].numpy())):
                 on_preview(*shown)
 
         try:
-            codes = self._sample(request, poses, segments, request.samples * candidates, count, cancelled)
+            codes = self._sample(request, poses, segments, agreement, count, cancelled)
         except Cancelled:
             raise MotionGPTError(Code.CANCELLED, "The generation was cancelled.") from None
         clips = [clip.resampled(request.frames, request.fps) for clip in self.decode(codes)]
         if poses:
             stand = self.skeleton.forward(poses[0].local, poses[0].root)
             clips = [clip.placed(poses[0].frame, stand) for clip in clips]
-        groups = [clips[i : i + candidates] for i in range(0, len(clips), candidates)]
-        made = [self._finish(min(group, key=lambda clip: errors(clip, poses)[0]), poses, request) for group in groups]
+        drifts = np.array([errors(clip, poses)[0] for clip in clips])
+        agreed = agreement.numpy()
+        chosen = [
+            first + best_of(agreed[first : first + candidates], drifts[first : first + candidates])
+            for first in range(0, len(clips), candidates)
+        ]
+        made = [self._finish(clips[index], poses, request) for index in chosen]
         per_second = len(tokens) / max(1e-9, tokens[-1] - began)
         return GenerateReply(tuple(made), request.fps, len(tokens), per_second, time.perf_counter() - began)
 
@@ -159,28 +169,34 @@ class Generator:
         request: Generate,
         poses: list[Constraint],
         segments: list[int],
-        batch: int,
+        agreement: torch.Tensor,
         count: Callable[[list[list[Position]]], None],
         cancelled: Callable[[], bool],
     ) -> torch.Tensor:
-        """Codes (batch, positions, levels), window after window."""
+        """Codes (batch, positions, levels), window after window; to `agreement (batch,)` is added how well the prompts explain each."""
+        batch = len(agreement)
         sampling = Sampling(request.temperature, request.top_k, request.seed, request.guidance)
         noise = noise_of(request.seed, batch)
         held = self._held_codes(poses)
         codes: list[list[Position]] = [[] for _ in range(batch)]
-        for window in plan(segments, self.bundle.longest):
-            instruction = self._instruction(request, window, poses, held)
+        windows = plan(segments, self.bundle.longest)
+        for window in windows:
+            instruction = self._instruction(request, window, poses, held, window is windows[-1])
             without = self._prompt(replace(instruction, caption="")) if instruction.caption else None
             before = [done[: window.begin - window.given] for done in codes]
+            length = window.end - window.begin + window.given
             made = sample_codes(
                 self.model,
                 self._prompt(instruction),
-                window.end - window.begin + window.given,
+                length,
                 sampling,
                 batch,
                 without=without,
+                course=self.model.course_for(instruction, length, self.bundle.seconds_per_position),
                 given=[done[window.begin - window.given :] for done in codes] if window.given else (),
                 noise=noise,
+                pull=self.pull,
+                agreement=agreement,
                 on_token=lambda answers, before=before: count([done + new for done, new in zip(before, answers, strict=True)]),
                 cancelled=cancelled,
             )
@@ -208,15 +224,16 @@ class Generator:
     def _prompt(self, instruction: Instruction) -> torch.Tensor:
         return self.model.vocabulary.prompt(build_prompt(instruction, self.template))
 
-    def _instruction(self, request: Generate, window: Window, poses: list[Constraint], held: list[list[int]]) -> Instruction:
-        """What is asked of the model in a window: its segment's words, and the poses that fall into it."""
-        seconds_per_code = self.bundle.network.frames_per_code / self.bundle.fps
+    def _instruction(self, request: Generate, window: Window, poses: list[Constraint], held: list[list[int]], final: bool) -> Instruction:
+        """What is asked of the model in a window: its segment's words, and the poses that fall into it, or behind the `final` one."""
+        seconds_per_code = self.bundle.seconds_per_position
         start = window.begin - window.given
         conditions = []
         for pose, codes in zip(poses, held, strict=True):
             seconds = pose.frame / request.fps
             last = pose.frame == request.frames - 1
-            if window.begin <= seconds / seconds_per_code < window.end or (last and seconds / seconds_per_code >= window.end):
+            at = seconds / seconds_per_code
+            if window.begin <= at < window.end or (final and at >= window.end):
                 place = "first" if pose.frame == 0 else "last" if last else "key"
                 conditions.append(PoseCode(place, tuple(codes), seconds - start * seconds_per_code))
         return Instruction(request.segments[window.segment].prompt.strip(), conditions, (window.end - start) * seconds_per_code)
@@ -227,6 +244,15 @@ class Generator:
         frames = [pose_to_features(self.skeleton.forward(p.local, p.root), p.local, self.skeleton) for p in poses]
         normalised = (np.stack(frames) - self.bundle.mean) / self.bundle.std
         return self.tokenizer.encode_held(torch.from_numpy(normalised.astype(np.float32)).to(self.device)).tolist()
+
+
+def best_of(agreement: np.ndarray, drift: np.ndarray) -> int:
+    """Which of several answers to take, from how well the prompt explains each `(n,)` and how far each is off the given poses `(n,)`.
+
+    The two have no common measure, so their ranks are added up; where there are no poses, or no prompt, the other decides.
+    """
+    ranks = [values.argsort(kind="stable").argsort(kind="stable") * bool(np.ptp(values)) for values in (-agreement, drift)]
+    return int(np.argmin(ranks[0] + ranks[1]))
 
 
 def _memory_mb() -> float:

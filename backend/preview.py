@@ -1,6 +1,7 @@
 """A clip while it is being made: what its codes show so far, with only that decoded anew which later codes have changed."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from .tokenizer.vqvae import VQVAE
 
 _SHARE = 0.06  # of the time, for previews: a slow computer shows fewer of them
 _INTERVAL_SECONDS = 0.1
+_LEAD = 2.0  # nats
 
 
 class Preview:
@@ -39,6 +41,7 @@ class Preview:
         self._reach = tokenizer.config.reach
         self._per_code = tokenizer.config.frames_per_code
         self._times = np.linspace(0.0, positions * self._per_code - 1.0, frames)
+        self._attempt = 0
         self._features = np.empty((0, tokenizer.config.features), np.float32)
         self._began = time.perf_counter()
         self._spent, self._next = 0.0, 0.0
@@ -49,9 +52,17 @@ class Preview:
         passed = time.perf_counter() - self._began
         return not len(self._features) or (passed >= self._next and self._spent <= _SHARE * passed)
 
-    def show(self, codes: np.ndarray) -> tuple[int, Clip] | None:
-        """The frames that codes (N, levels) show, from the first that has changed since the last call; None if they show none."""
+    def show(self, attempts: Sequence[Sequence[Sequence[int]]], agreement: np.ndarray) -> tuple[int, Clip] | None:
+        """The frames of the clip, from the first that has changed since the last call; None if the codes so far show none.
+
+        Of several attempts, each with its codes (N, levels) so far, that one is shown which the prompt explains best so far, by its
+        `agreement (attempts,)`; another takes its place only with a clear lead.
+        """
         began = time.perf_counter()
+        best = int(agreement.argmax())
+        if agreement[best] > agreement[self._attempt] + _LEAD:
+            self._attempt, self._features = best, self._features[:0]
+        codes = np.array(attempts[self._attempt])
         known = len(self._features) // self._per_code
         settled = max(0, known - self._reach)  # what lies before no later code has changed
         shown = self._decode(codes, settled)

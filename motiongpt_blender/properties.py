@@ -28,8 +28,8 @@ class ClipProperties:
     variations: IntProperty(name="Variations", description="How many clips to make and choose from", default=1, min=1, max=16)
     candidates: IntProperty(
         name="Attempts",
-        description="Of so many motions take the one that by itself comes nearest to the poses",
-        default=1,
+        description="Of so many motions take the one that fits the prompt and the poses best",
+        default=messages.ATTEMPTS,
         min=1,
         max=16,
     )
@@ -52,7 +52,7 @@ class ClipProperties:
         description="How strongly the prompt is followed: 1 as the model does by itself, more to exaggerate it",
         default=messages.Generate.guidance,
         min=0.0,
-        soft_max=6.0,
+        soft_max=12.0,
         step=25,
         precision=1,
     )

@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..protocol.messages import GUIDANCE
+
 if TYPE_CHECKING:
     from ..data.dataset import Dataset
     from ..evaluation.distribution import Evaluator
@@ -25,6 +27,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every figure")
     parser.add_argument("--quick", action="store_true", help="a small sample of everything, for a first look")
     parser.add_argument("--seed", type=int, default=0, help="of all samples (%(default)d)")
+    parser.add_argument("--guidance", type=float, default=GUIDANCE, help="how strongly prompts are followed (%(default)g)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where to compute (%(default)s)")
     parser.add_argument(
         "--strips", type=Path, metavar="FOLDER", help="write twenty strips of stick figures there; alone if no data is given"
@@ -73,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
                 train_evaluator(dataset, folder, EvaluatorTraining(), generator.device)
             return OwnEvaluator(folder)
 
-    effort = replace(tasks.QUICK if args.quick else tasks.Effort(), seed=args.seed)
+    effort = replace(tasks.QUICK if args.quick else tasks.Effort(), seed=args.seed, guidance=args.guidance)
     found = report.evaluate(
         generator, args.data, args.split, effort, evaluator, lambda stage: print(f"measuring: {stage}", file=sys.stderr, flush=True)
     )

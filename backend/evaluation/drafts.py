@@ -13,6 +13,7 @@ from ..language.prompts import Instruction, PoseCode, build_prompt
 from ..motion.clip import Clip
 from ..motion.features import pose_to_features
 from ..motion.fit import Constraint
+from ..protocol.messages import GUIDANCE
 
 _ROWS = 64  # answers decoded in one pass
 
@@ -26,25 +27,35 @@ class Wish:
     constraints: tuple[Constraint, ...] = ()
 
 
-def make_drafts(generator: Generator, wishes: Sequence[Wish], seed: int, guidance: float = 2.5) -> list[Clip]:
-    """A clip for each wish, at the bundle's own rate, at the origin. Those of about one length are decoded together."""
+def make_drafts(generator: Generator, wishes: Sequence[Wish], seed: int, guidance: float = GUIDANCE, attempts: int = 1) -> list[Clip]:
+    """A clip for each wish, at the bundle's own rate, at the origin: of several attempts the one that its caption explains best.
+
+    Those of about one length are decoded together.
+    """
     order = sorted(range(len(wishes)), key=lambda i: wishes[i].length)
+    together = max(1, _ROWS // attempts)
     drafts: dict[int, Clip] = {}
-    for number, first in enumerate(range(0, len(order), _ROWS)):
-        rows = order[first : first + _ROWS]
+    for number, first in enumerate(range(0, len(order), together)):
+        rows = order[first : first + together]
         sampling = Sampling(seed=seed * 1000 + number, guidance=guidance)
-        for row, codes in zip(rows, _decode(generator, [wishes[i] for i in rows], sampling), strict=True):
-            drafts[row] = generator.decode(codes[None])[0]
+        answers, agreement = _decode(generator, [wishes[i] for i in rows for _ in range(attempts)], sampling)
+        for index, row in enumerate(rows):
+            mine = agreement[index * attempts : (index + 1) * attempts]
+            drafts[row] = generator.decode(answers[index * attempts + int(mine.argmax())][None])[0]
     return [drafts[i] for i in range(len(wishes))]
 
 
-def _decode(generator: Generator, wishes: Sequence[Wish], sampling: Sampling) -> list[Tensor]:
-    """Codes (length, levels) of each wish."""
+def _decode(generator: Generator, wishes: Sequence[Wish], sampling: Sampling) -> tuple[list[Tensor], Tensor]:
+    """Codes (length, levels) of each wish, and how well its caption explains them (wishes,)."""
     instructions = list(_instructions(generator, wishes))
     captioned = all(wish.caption for wish in wishes)
     without = [_prompt(generator, replace(instruction, caption="")) for instruction in instructions] if captioned else []
     prompts = [_prompt(generator, instruction) for instruction in instructions]
-    return sample_each(generator.model, prompts, [wish.length for wish in wishes], sampling, without)
+    lengths, agreement = [wish.length for wish in wishes], torch.zeros(len(wishes))
+    seconds = generator.bundle.seconds_per_position
+    courses = [generator.model.course_for(i, length, seconds) for i, length in zip(instructions, lengths, strict=True)]
+    told = [course for course in courses if course is not None]
+    return sample_each(generator.model, prompts, lengths, sampling, without, told, generator.pull, agreement), agreement
 
 
 def _prompt(generator: Generator, instruction: Instruction) -> Tensor:

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,11 @@ def _measure(
     suite = tasks.load_prompts()[:: effort.prompt_stride]
     made = tasks.make_prompted(generator, suite, effort)
     finished = [[finish(clip)[0] for clip in clips] for clips in made]
-    report["prompts"] = tasks.prompts(suite, finished) | {"real": tasks.real_prompts(suite, dataset)}
+    single = [[finish(clip)[0] for clip in clips] for clips in tasks.make_prompted(generator, suite, replace(effort, attempts=1))]
+    report["prompts"] = tasks.prompts(suite, finished) | {
+        "single_attempt_pass_rate": tasks.prompts(suite, single)["pass_rate"],
+        "real": tasks.real_prompts(suite, dataset),
+    }
     free = [pair for clips in zip(made, finished, strict=True) for pair in zip(*clips, strict=True)]
     report["feet"] = tasks.feet(free) | {"with_poses": tasks.feet(fitted)}
     report["variety"] = tasks.variety(suite, finished, dataset)
@@ -91,7 +95,7 @@ def _distribution(generator: Generator, dataset: Dataset, split: str, effort: ta
     local = dataset.facts["rotations"] == "local"
 
     def points(wishes: list[Wish]) -> np.ndarray:
-        clips = make_drafts(generator, wishes, effort.seed)
+        clips = make_drafts(generator, wishes, effort.seed, effort.guidance)
         features = [
             joints_to_features(c.joints / dataset.skeleton.metres_per_unit, dataset.skeleton, c.local if local else None) for c in clips
         ]

@@ -18,7 +18,7 @@ from ..motion.features import facing, turn_between
 from ..motion.feet import below_floor, slide, slides
 from ..motion.finish import finish
 from ..motion.fit import Constraint, errors
-from ..protocol.messages import Generate, Segment
+from ..protocol.messages import ATTEMPTS, GUIDANCE, Generate, Segment
 from ..training.tokenizer import reconstruction_errors
 from .checks import Signals, passes
 from .data import to_clip
@@ -35,16 +35,18 @@ _FORWARD = np.array([0.0, 0.0, 1.0])
 class Effort:
     """How much is computed.
 
-    Captured clips that are reconstructed, those that poses are taken of, samples of each; samples of a prompt, and every which
-    prompt; clips that are made for the figures of distributions.
+    Captured clips that are reconstructed, those that poses are taken of, samples of each; samples of a prompt, each the best of
+    so many attempts, and every which prompt; clips that are made for the figures of distributions. `guidance` of all samples.
     """
 
     reconstructed: int = 1000
     clips: int = 40
     samples: int = 4
     prompt_samples: int = 10
+    attempts: int = ATTEMPTS
     prompt_stride: int = 1
     matches: int = 192
+    guidance: float = GUIDANCE
     seed: int = 0
 
 
@@ -98,7 +100,7 @@ def make_cases(generator: Generator, dataset: Dataset, split: str, effort: Effor
     for place in ("", *PLACES):
         given = [case.constraints(place) if place else () for case in cases]
         wishes = [Wish(c.caption, c.length, g) for c, g in zip(cases, given, strict=True) for _ in range(effort.samples)]
-        drafts = make_drafts(generator, wishes, effort.seed)
+        drafts = make_drafts(generator, wishes, effort.seed, effort.guidance)
         for i, case in enumerate(cases):
             case.drafts[place] = drafts[i * effort.samples : (i + 1) * effort.samples]
     return cases
@@ -167,7 +169,7 @@ def make_prompted(generator: Generator, suite: Sequence[dict[str, Any]], effort:
     """Samples of every prompt of a suite, as drafts."""
     lengths = [round(p["seconds"] * generator.bundle.fps / generator.bundle.network.frames_per_code) for p in suite]
     wishes = [Wish(p["prompt"], length) for p, length in zip(suite, lengths, strict=True) for _ in range(effort.prompt_samples)]
-    drafts = make_drafts(generator, wishes, effort.seed)
+    drafts = make_drafts(generator, wishes, effort.seed, effort.guidance, effort.attempts)
     return [drafts[i : i + effort.prompt_samples] for i in range(0, len(drafts), effort.prompt_samples)]
 
 

@@ -7,7 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .vocabulary import Position, Vocabulary, ids_of
+from .course import on_course
+from .prompts import Instruction
+from .vocabulary import NONE, Position, Vocabulary, ids_of
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,35 @@ class Sampling:
     top_k: int = 200
     seed: int = 0
     guidance: float = 1.0
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Draws the codes of a position at which a given pose is due towards those of that pose held still.
+
+    `codebooks (levels, codes, dim)` are the tokenizer's. A code loses `weight` nats for being as far from what it should be as
+    codes of the first level are from their middle (in the mean of squares), so that the model still chooses among those near it.
+    """
+
+    codebooks: Tensor
+    weight: float
+
+    def __call__(self, scores: Tensor, chosen: Tensor | None, due: Tensor) -> Tensor:
+        """Scores (B, R) of the next level, after the codes `chosen (B, n)` of the position; `due (B, levels)` is -1 where no pose is."""
+        level = 0 if chosen is None else chosen.shape[-1]
+        missing = self._latents(due)
+        if chosen is not None:
+            missing = missing - self._latents(chosen)
+        first = self.codebooks[0]
+        far = torch.cdist(missing, self.codebooks[level]).square() / (first - first.mean(0)).square().sum(-1).mean()
+        drawn = scores.clone()
+        drawn[:, : far.shape[-1]] -= self.weight * far * (due[:, :1] >= 0)
+        return drawn
+
+    def _latents(self, codes: Tensor) -> Tensor:
+        """The latents (B, dim) that codes (B, n) of the first n levels stand for; of a row that is none of them, any."""
+        codes = codes.clamp(0, self.codebooks.shape[1] - 1)
+        return torch.stack([book[code] for book, code in zip(self.codebooks, codes.unbind(-1), strict=False)]).sum(0)
 
 
 class Sequences(Protocol):
@@ -39,8 +70,12 @@ class Model(Protocol):
 
     vocabulary: Vocabulary
 
+    def course_for(self, instruction: Instruction, length: int, seconds_per_position: float) -> Tensor | None:
+        """What an answer of `length` positions to an instruction is told at every position; None if nothing."""
+        ...
+
     def begin(self, prompts: list[Tensor], room: int) -> Sequences:
-        """Sequences that begin with prompts (L, levels) and have room for `room` tokens more."""
+        """Sequences that begin with prompts (L, levels), a course's rows beside them or not, and have room for `room` tokens more."""
         ...
 
     def logits(self, hidden: Tensor) -> Tensor: ...
@@ -65,17 +100,23 @@ def sample_codes(
     sampling: Sampling,
     samples: int = 1,
     without: Tensor | None = None,
+    course: Tensor | None = None,
     given: Sequence[Sequence[Position]] = (),
     noise: Sequence[torch.Generator] = (),
+    pull: Pull | None = None,
+    agreement: Tensor | None = None,
     on_token: Callable[[list[list[Position]]], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Tensor:
     """`samples` answers of exactly `length` positions each to a prompt (L, levels): codes (samples, length, levels).
 
     `without` is the prompt with its caption left out: scores are moved away from what it gives, `guidance` times as far as
-    the caption moves them by itself (classifier-free guidance, Ho and Salimans 2022). `given` are the codes that each answer
-    begins with, as many for all. `noise` goes on with the random numbers of an earlier answer; without it they start from the
-    seed. `on_token` is given the codes so far after every step; `cancelled` is asked before every step, and Cancelled raised.
+    the caption moves them by itself (classifier-free guidance, Ho and Salimans 2022). `course` is what the model is told at
+    every position. `given` are the codes that each answer begins with, as many for all. `noise` goes on with the random numbers
+    of an earlier answer; without it they start from the seed. `pull` draws answers to the poses of the course. To `agreement
+    (samples,)` is added, where decoding is guided, how much likelier the caption made each answer's first codes, in nats: of
+    several answers the caption explains that best which has most. `on_token` is given the codes so far after every step;
+    `cancelled` is asked before every step, and Cancelled raised.
     The same seed gives the same codes on the same device.
     """
     noise = noise or noise_of(sampling.seed, samples)
@@ -83,26 +124,42 @@ def sample_codes(
     guided = without is not None and sampling.guidance != 1.0
     begun = [vocabulary.begin(codes) for codes in given] or [[] for _ in range(samples)]
     prompts = [prompt, without] if without is not None and guided else [prompt]
-    sequences = model.begin(prompts, room=vocabulary.longest_answer(length))
-    if samples > 1:
-        sequences.repeat(samples)
-    if begun[0]:
-        sequences.feed(_for_each_prompt(torch.stack([ids_of(vocabulary, rows) for rows in begun]), len(sequences.last)))
-    answers = _grow(model, sequences, begun, [length] * samples, sampling, guided, noise, on_token, cancelled)
+    prompts = [on_course(ids, course if course is None else course[:1]) for ids in prompts]
+    courses, room = [] if course is None else [course] * samples, vocabulary.longest_answer(length)
+    if len({len(rows) for rows in begun}) > 1:  # in digits, as many codes need not be as many tokens
+        sequences = model.begin([torch.cat([ids, ids_of(vocabulary, rows)]) for ids in prompts for rows in begun], room)
+    else:
+        sequences = model.begin(prompts, room)
+        if samples > 1:
+            sequences.repeat(samples)
+        if begun[0]:
+            sequences.feed(_told(model, begun, courses, len(sequences.last), len(begun[0])))
+    answers = _grow(model, sequences, begun, [length] * samples, sampling, guided, noise, courses, pull, agreement, on_token, cancelled)
     return torch.tensor([codes[:length] for codes in answers])
 
 
 @torch.inference_mode()
 def sample_each(
-    model: Model, prompts: Sequence[Tensor], lengths: Sequence[int], sampling: Sampling, without: Sequence[Tensor] = ()
+    model: Model,
+    prompts: Sequence[Tensor],
+    lengths: Sequence[int],
+    sampling: Sampling,
+    without: Sequence[Tensor] = (),
+    courses: Sequence[Tensor] = (),
+    pull: Pull | None = None,
+    agreement: Tensor | None = None,
 ) -> list[Tensor]:
     """An answer to each of several prompts (L, levels), all in one pass: codes (length, levels) of as many positions as asked for each.
 
-    `without` are the prompts without their captions, as `sample_codes` takes one.
+    `without` are the prompts without their captions, `courses` what is told at every position, as `sample_codes` takes one of each,
+    and `pull` and `agreement`.
     """
     guided = bool(without) and sampling.guidance != 1.0
+    if courses:
+        prompts, without = ([on_course(ids, c[:1]) for ids, c in zip(given, courses, strict=False)] for given in (prompts, without))
     sequences = model.begin([*prompts, *without] if guided else list(prompts), room=model.vocabulary.longest_answer(max(lengths)))
-    answers = _grow(model, sequences, [[] for _ in prompts], lengths, sampling, guided, noise_of(sampling.seed, len(prompts)))
+    noise, begun = noise_of(sampling.seed, len(prompts)), [[] for _ in prompts]
+    answers = _grow(model, sequences, begun, lengths, sampling, guided, noise, courses, pull, agreement)
     return [torch.tensor(codes[:length]) for codes, length in zip(answers, lengths, strict=True)]
 
 
@@ -114,6 +171,9 @@ def _grow(
     sampling: Sampling,
     guided: bool,
     noise: Sequence[torch.Generator],
+    courses: Sequence[Tensor] = (),
+    pull: Pull | None = None,
+    agreement: Tensor | None = None,
     on_token: Callable[[list[list[Position]]], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> list[list[Position]]:
@@ -127,10 +187,18 @@ def _grow(
             raise Cancelled
         hidden = sequences.last
         allowed = torch.stack([anything if rows is None else rows for rows in legal])
-        picked = choose_rows(_guide(model.logits(hidden), sampling, guided), allowed, sampling, noise)[:, None]
+        logits = model.logits(hidden)
+        due = _poses_due(courses, chosen) if pull else None
+        scores = _guide(logits, sampling, guided)
+        picked = choose_rows(scores if pull is None or due is None else pull(scores, None, due), allowed, sampling, noise)[:, None]
+        if guided and agreement is not None:
+            asked, unasked = logits.cpu().log_softmax(-1).chunk(2)
+            still_growing = torch.tensor([rows is not None for rows in legal])
+            agreement += (asked - unasked).gather(-1, picked)[:, 0] * still_growing
         for _ in range(vocabulary.levels - 1):
-            logits = _guide(model.finer_logits(hidden, _for_each_prompt(picked.to(hidden.device), len(hidden))), sampling, guided)
-            finer = choose_rows(logits, torch.ones_like(logits, dtype=torch.bool), sampling, noise)
+            scores = _guide(model.finer_logits(hidden, _for_each_prompt(picked.to(hidden.device), len(hidden))), sampling, guided)
+            scores = scores if pull is None or due is None else pull(scores, picked, due)
+            finer = choose_rows(scores, torch.ones_like(scores, dtype=torch.bool), sampling, noise)
             picked = torch.cat([picked, finer[:, None]], dim=-1)
         positions = [tuple(position) for position in picked.tolist()]
         for rows, position, mine in zip(chosen, positions, legal, strict=True):
@@ -140,8 +208,29 @@ def _grow(
             on_token([vocabulary.codes(rows) for rows in chosen])
         legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
         if any(rows is not None for rows in legal):
-            sequences.feed(_for_each_prompt(ids_of(vocabulary, positions), len(hidden))[:, None])
+            sequences.feed(_told(model, chosen, courses, len(hidden), 1))
     return [vocabulary.codes(rows) for rows in chosen]
+
+
+def _poses_due(courses: Sequence[Tensor], chosen: Sequence[Sequence[Position]]) -> Tensor | None:
+    """The codes (B, levels) of the poses that are due at the next position of each answer, -1 where there is none; None if nowhere."""
+    if not courses:
+        return None
+    rows = torch.stack([course[min(len(positions), len(course) - 1)] for course, positions in zip(courses, chosen, strict=True)])
+    due = torch.where(rows[:, 1:2] == 0, rows[:, 2:], NONE)
+    return due if bool((due >= 0).any()) else None
+
+
+def _told(model: Model, chosen: Sequence[Sequence[Position]], courses: Sequence[Tensor], rows: int, last: int) -> Tensor:
+    """Ids (rows, last, ...) of the last positions of each answer, with what their courses say of the positions that follow them."""
+    told = []
+    for number, positions in enumerate(chosen):
+        course = courses[number] if courses else None
+        if course is not None:
+            at = torch.arange(len(positions) - last + 1, len(positions) + 1).clamp(max=len(course) - 1)
+            course = course[at]
+        told.append(on_course(ids_of(model.vocabulary, positions[-last:]), course))
+    return _for_each_prompt(torch.stack(told), rows)
 
 
 def _guide(logits: Tensor, sampling: Sampling, guided: bool) -> Tensor:

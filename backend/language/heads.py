@@ -11,8 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .course import CourseRows, course_of
 from .finer import FinerCodes
+from .prompts import Instruction
 from .vocabulary import CodeDigits, CodeItems, TextTokenizer, Vocabulary
+
+LORA = "base_model."  # what peft puts before the names of the adapter's tensors
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,11 @@ class AdapterConfig:
 
     rank: int = 16
     alpha: int = 32
-    dropout: float = 0.05
+    dropout: float = 0.0  # of the adapter; drawing it takes a fifth of a step on a CPU, and corrupted codes do as much
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     vocabulary: str = "items"
     finer_width: int = 320  # inside the read-outs of finer codes, where the tokenizer has several levels
+    course: bool = True  # whether every position is told how much is to come and which pose is next; not with digits
 
 
 class MotionHeads(nn.Module):
@@ -32,12 +37,14 @@ class MotionHeads(nn.Module):
 
     `motion` are the embeddings of the codes and of the answer's end, `head` their output rows; both are None where codes are
     spelled in the base's own tokens. `finer` reads out the codes of the levels past the first and is None where there are none.
+    `course` embeds what every position is told besides, in further columns of the ids, and is None where it is told nothing.
     """
 
     vocabulary: Vocabulary
     motion: nn.Parameter | None
     head: nn.Parameter | None
     finer: FinerCodes | None
+    course: CourseRows | None
 
     def __init__(
         self, text: nn.Embedding, tokenizer: TextTokenizer, config: AdapterConfig, codes: int, levels: int = 1, spread: float = 0.02
@@ -50,11 +57,12 @@ class MotionHeads(nn.Module):
             self.motion = nn.Parameter(torch.randn(codes + 1, width) * spread)
             self.head = nn.Parameter(torch.zeros(codes + 1, width))
             self.finer = FinerCodes(levels - 1, codes, width, config.finer_width) if levels > 1 else None
+            self.course = CourseRows(width) if config.course else None
         elif config.vocabulary == "digits":
             if levels > 1:
                 raise ValueError("Codes of several levels cannot be written in digits.")
             self.vocabulary = CodeDigits(tokenizer, codes)
-            self.motion = self.head = self.finer = None
+            self.motion = self.head = self.finer = self.course = None
         else:
             raise ValueError(f"The vocabulary must be items or digits, not {config.vocabulary!r}.")
 
@@ -69,16 +77,29 @@ class MotionHeads(nn.Module):
         if self.finer is not None:
             self.finer.embeddings.data.copy_(torch.stack(finer) @ projection * scale)
 
+    def course_for(self, instruction: Instruction, length: int, seconds_per_position: float) -> Tensor | None:
+        """The course of an answer of `length` positions to an instruction; None if this model is told none."""
+        return course_of(instruction, length, seconds_per_position, self.vocabulary.levels) if self.course is not None else None
+
     def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings (B, L, width), float32, of text and motion ids (B, L, levels)."""
+        """Embeddings (B, L, width), float32, of text and motion ids (B, L, levels), or with a course's rows beside them."""
+        ids, course = ids[..., : self.vocabulary.levels], ids[..., self.vocabulary.levels :]
         first = ids[..., 0]
         if self.motion is None:
             return self.text(first).float()
-        motion = self.motion[(first - self.text_size).clamp(min=0)]
-        if self.finer is not None:
-            motion = motion + self.finer.embed(ids[..., 1:])
+        motion = self._embed_codes((first - self.text_size).clamp(min=0), ids[..., 1:])
         text = self.text(first.clamp(max=self.text_size - 1))
-        return torch.where((first >= self.text_size)[..., None], motion.float(), text.float())
+        embedded = torch.where((first >= self.text_size)[..., None], motion.float(), text.float())
+        if self.course is None or not course.shape[-1]:
+            return embedded
+        poses = self._embed_codes(course[..., 2].clamp(min=0), course[..., 3:])
+        return embedded + self.course(course, poses).float()
+
+    def _embed_codes(self, rows: Tensor, finer: Tensor) -> Tensor:
+        """Embeddings (..., width) of rows (...) and the finer codes (..., levels - 1) that go with them."""
+        assert self.motion is not None
+        motion = self.motion[rows]
+        return motion if self.finer is None else motion + self.finer.embed(finer)
 
     def rows(self) -> Tensor:
         """The output rows (R, width) that `vocabulary.rows` names."""
@@ -107,6 +128,8 @@ class MotionHeads(nn.Module):
             tensors |= {"motion.embeddings": self.motion.data, "motion.rows": self.head.data}
         if self.finer is not None:
             tensors |= {f"finer.{name}": value for name, value in self.finer.state_dict().items()}
+        if self.course is not None:
+            tensors |= {f"course.{name}": value for name, value in self.course.state_dict().items()}
         return tensors
 
     def load_heads(self, tensors: dict[str, Tensor]) -> None:
@@ -116,3 +139,5 @@ class MotionHeads(nn.Module):
             self.head.data.copy_(tensors.pop("motion.rows"))
         if self.finer is not None:
             self.finer.load_state_dict({name: tensors.pop(f"finer.{name}") for name in self.finer.state_dict()})
+        if self.course is not None:
+            self.course.load_state_dict({name: tensors.pop(f"course.{name}") for name in self.course.state_dict()})

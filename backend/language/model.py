@@ -11,13 +11,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from .heads import AdapterConfig, MotionHeads
+from .heads import LORA, AdapterConfig, MotionHeads
 
 # peft asks transformers for a name that transformers deprecates; nobody here can do anything about it.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-
-
-_LORA = "base_model."  # what peft puts before the names of the adapter's tensors
 
 
 class MotionLanguageModel(MotionHeads):
@@ -74,9 +71,10 @@ class MotionLanguageModel(MotionHeads):
         set_peft_model_state_dict(self.adapted, tensors)
 
     def start_from(self, tensors: dict[str, Tensor], rows: bool) -> None:
-        """Begin training with an adapter as `load_adapter` takes it; without `rows` the motion rows stay as they are."""
+        """Begin training with what fits of the tensors that `adapter_tensors` gave; without `rows` the motion rows stay as they are."""
         own = self.adapter_tensors()
-        self.load_adapter({name: tensors[name] if rows or name.startswith(_LORA) else own[name] for name in own})
+        fit = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+        self.load_adapter(own | {name: value for name, value in fit.items() if rows or name.startswith(LORA)})
 
     def merge(self) -> None:
         """Fold the adapter into the base; training is over then."""

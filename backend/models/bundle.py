@@ -16,15 +16,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..language.heads import AdapterConfig
+from ..language.heads import LORA, AdapterConfig
 from ..motion.skeleton import Skeleton, load_skeleton
 from ..protocol.errors import Code, MotionGPTError
 from ..tokenizer.vqvae import VQVAE, VQVAEConfig
 from .base import BaseModel
 
-FORMAT = 1
+FORMAT = 2
 DEFAULT = Path(__file__).parent.parent / "bundles" / "default"
-_TOKENIZER, _ADAPTER = "tokenizer.safetensors", "adapter.safetensors"
+# Each part is two files, so that none of those in the repository becomes too large for where it is kept.
+_TOKENIZER, _CODEBOOKS = "tokenizer.safetensors", "codebooks.safetensors"
+_ADAPTER, _HEADS = "adapter.safetensors", "heads.safetensors"
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,12 @@ class Bundle:
     folder: Path
 
     @property
+    def seconds_per_position(self) -> float:
+        return self.network.frames_per_code / self.fps
+
+    @property
     def max_seconds(self) -> float:
-        return self.longest * self.network.frames_per_code / self.fps
+        return self.longest * self.seconds_per_position
 
     def body(self) -> Skeleton:
         return load_skeleton(self.skeleton)
@@ -57,12 +63,15 @@ class Bundle:
     def tokenizer(self) -> VQVAE:
         """The VQ-VAE, in float32, ready to encode and decode."""
         model = VQVAE(self.network)
-        model.load_state_dict({name: value.float() for name, value in load_file(self.folder / _TOKENIZER).items()})
+        model.load_state_dict(self._read(_TOKENIZER, _CODEBOOKS))
         return model.eval().requires_grad_(False)
 
     def adapter_tensors(self) -> dict[str, Tensor]:
-        """What training of the language model made, in float32."""
-        return {name: value.float() for name, value in load_file(self.folder / _ADAPTER).items()}
+        """What training of the language model made, in float32: the LoRA matrices, and what reads and writes codes."""
+        return self._read(_ADAPTER, _HEADS)
+
+    def _read(self, *files: str) -> dict[str, Tensor]:
+        return {name: value.float() for file in files for name, value in load_file(self.folder / file).items()}
 
 
 def open_bundle(folder: Path | None = None) -> Bundle:
@@ -115,13 +124,22 @@ def file_hash(path: Path) -> str:
 def write_bundle(folder: Path, facts: dict[str, Any], tokenizer: Mapping[str, Tensor], adapter: Mapping[str, Tensor]) -> Bundle:
     """Write a bundle from what `bundle.json` says (dataclasses allowed) and the weights, which are kept as half floats."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, tensors in ((_TOKENIZER, tokenizer), (_ADAPTER, adapter)):
+    lora, heads = _split(adapter, LORA)
+    codebooks, networks = _split(tokenizer, "quantizer.", "residuals.")
+    files = {_TOKENIZER: networks, _CODEBOOKS: codebooks, _ADAPTER: lora, _HEADS: heads}
+    for name, tensors in files.items():
         temporary = folder / f"{name}.tmp"
         save_file({k: v.detach().to(torch.float16).contiguous() for k, v in tensors.items()}, temporary)
         temporary.chmod(0o644)  # safetensors writes for its user alone
         temporary.replace(folder / name)
     plain = {k: v if isinstance(v, (str, int, float, list, dict)) else asdict(v) for k, v in facts.items()}
-    files = {name: file_hash(folder / name) for name in (_TOKENIZER, _ADAPTER)}
-    text = json.dumps({"format": FORMAT, **plain, "files": files}, indent=1, ensure_ascii=False)
+    hashes = {name: file_hash(folder / name) for name in files}
+    text = json.dumps({"format": FORMAT, **plain, "files": hashes}, indent=1, ensure_ascii=False)
     (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
     return open_bundle(folder)
+
+
+def _split(tensors: Mapping[str, Tensor], *beginnings: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The tensors whose names begin in one of these ways, and the others."""
+    found = {name: value for name, value in tensors.items() if name.startswith(beginnings)}
+    return found, {name: value for name, value in tensors.items() if name not in found}

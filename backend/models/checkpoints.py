@@ -74,7 +74,7 @@ def import_bundle(vqvae: Path, lora: Path, base: str, mean: Path, std: Path, out
         "licence": "as the checkpoints'",
         "attribution": "MotionGPT: Finetuned LLMs Are General-Purpose Motion Generators (arXiv 2306.10900)",
         "base": BaseModel(base),
-        "adapter": AdapterConfig(rank, alpha=16, targets=("q_proj", "v_proj"), vocabulary="digits"),
+        "adapter": AdapterConfig(rank, alpha=16, targets=("q_proj", "v_proj"), vocabulary="digits", course=False),
         "template": "paper",
         "network": network.config,
         "skeleton": skeleton,

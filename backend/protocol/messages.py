@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-VERSION = 2  # raised whenever a message changes its meaning; both sides must have the same
+GUIDANCE = 6.0  # how strongly a prompt is followed where nothing else is said: more of it makes no more prompts pass
+ATTEMPTS = 4  # that a clip is the best of where nothing else is said
+VERSION = 3  # raised whenever a message changes its meaning; both sides must have the same
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,11 @@ class Segment:
 class Generate:
     """Make clips at `fps`: the segments one after another without a seam, together as long as their frames.
 
-    Without a prompt in any segment at least one pose must be given. `samples` clips are made, each the best of `candidates`.
+    Without a prompt in any segment at least one pose must be given. `samples` clips are made, each of `candidates` the one that
+    the prompt explains best and that comes nearest to the poses by itself.
     `loop` joins the last frame to the first, one frame after it. `path (P, 2)` are points x, z on the floor that the root
     follows; `face_path` turns the character along it. `guidance` says how strongly the prompt is followed: 1 as the model
-    does by itself, more to exaggerate it. With `preview` the first clip is sent while it is being made.
+    does by itself, more to exaggerate it. With `preview` the first clip is sent while it is being made: that of its attempts which leads.
     """
 
     segments: tuple[Segment, ...]
@@ -82,7 +85,7 @@ class Generate:
     seed: int = 0
     poses: tuple[Pose, ...] = ()
     samples: int = 1
-    candidates: int = 1
+    candidates: int = ATTEMPTS
     loop: bool = False
     path: np.ndarray | None = None
     face_path: bool = True
@@ -90,7 +93,7 @@ class Generate:
     preview: bool = False
     temperature: float = 0.8
     top_k: int = 200
-    guidance: float = 2.5
+    guidance: float = GUIDANCE
 
     @property
     def frames(self) -> int:

@@ -8,18 +8,20 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from peft.helpers import disable_input_dtype_casting
 from torch import Tensor
 
 from ..data.dataset import Clip, Dataset
 from ..data.sources import Caption
+from ..language.course import on_course
 from ..language.heads import AdapterConfig
 from ..language.model import MotionLanguageModel, load_causal
 from ..language.prompts import Instruction, PoseCode, build_prompt, load_template
 from ..language.vocabulary import NONE, Position, ids_of
 from ..models.base import SMOLLM2, BaseModel, find_base
 from ..models.bundle import Bundle
-from ..models.devices import dtype_for
-from ..motion.features import hold
+from ..models.devices import autocast, dtype_for
+from ..motion.features import hold, retime
 from ..tokenizer.vqvae import VQVAE
 from .loop import train
 from .tokenizer import load_trained
@@ -38,13 +40,19 @@ TASKS = {
 }
 
 
+_DEALT = 4  # steps whose examples are drawn together
+
+
 @dataclass(frozen=True)
 class LanguageTraining:
     """All settings of a run.
 
     `described_share` of the examples are actions found in the motion, all kinds drawn as often as the power `evenness` of their
-    number makes them (0: equally often). `crop_share` of the other clips are cut to a shorter length; `timed_share` of the
-    prompts state it.
+    number makes them (0: equally often). What happens at a moment is shown with up to `around` seconds of the clip before it and
+    as much after it. `crop_share` of the other clips are cut to a shorter length; `timed_share` of the prompts state it.
+    `retimed_share` of the examples are faster or slower by the factor `retimed`. In each example up to `corrupted_most` of the
+    codes that the model reads, though not those that it must answer, are those of other places, as its own will be that it goes on from.
+    `only` names one task to train instead of all.
     """
 
     base: BaseModel = SMOLLM2
@@ -59,12 +67,32 @@ class LanguageTraining:
     longest: int = 49
     described_share: float = 0.5
     evenness: float = 0.4
+    around: float = 1.5
     crop_share: float = 0.3
     timed_share: float = 0.9
+    retimed_share: float = 0.5
+    retimed: float = 1.08
+    corrupted_most: float = 0.3
+    only: str = ""
     most_keys: int = 3
     finer_weight: float = 0.25
     evaluate_every: int = 100
     seed: int = 123
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Positions `begin` to `end` of a clip made `stretch` times as long as it was captured, the first of them at its frame `phase`."""
+
+    clip: Clip
+    stretch: float
+    phase: int
+    begin: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.begin
 
 
 @dataclass(frozen=True)
@@ -74,7 +102,7 @@ class Example:
     caption: str
     seconds: float | None
     poses: tuple[tuple[str, float, int], ...]
-    codes: tuple[Position, ...]
+    cut: Cut
 
 
 class Scenes:
@@ -106,39 +134,66 @@ class Examples:
     def __init__(self, dataset: Dataset, tokenizer: VQVAE, config: LanguageTraining, device: str) -> None:
         self.dataset, self.tokenizer, self.config, self.device = dataset, tokenizer.to(device), config, device
         self.template = load_template(config.template)
-        self._codes: dict[tuple[int, int], list[Position]] = {}
+        self._codes: dict[tuple[int, float, int], list[Position]] = {}
 
-    def draw(self, rng: np.random.Generator, scenes: Scenes) -> Example:
-        """One example. The clip, its caption, where it is cut and which poses are given are all random."""
-        config, per_code, fps = self.config, self.tokenizer.config.frames_per_code, self.dataset.skeleton.fps
+    def draw(self, rng: np.random.Generator, scenes: Scenes, task: str = "") -> Example:
+        """One example. The clip, its caption, where it is cut and which poses are given are all random, as is the task if none is named."""
+        config, fps = self.config, self.dataset.skeleton.fps
         clip, caption = scenes.draw(rng, config.described_share)
-        begin, end = self._part(rng, clip, caption)
-        codes = self._encode(clip.start + begin, clip.start + end)
-        length = min(len(codes), config.longest)
-        if not caption.action and length > config.shortest and rng.random() < config.crop_share:
-            length = int(rng.integers(config.shortest, length + 1))
-        cut = int(rng.integers(len(codes) - length + 1))
-        row, frames = clip.start + begin + cut * per_code, length * per_code
-        task = str(rng.choice(list(TASKS), p=list(TASKS.values()))).split()
+        cut = self._cut(rng, clip, caption)
+        frames = cut.length * self.tokenizer.config.frames_per_code
+        drawn = str(rng.choice(list(TASKS), p=list(TASKS.values())))
+        given = (task or config.only or drawn).split()
         keys = sorted(rng.choice(np.arange(1, frames - 1), size=rng.integers(1, config.most_keys + 1), replace=False).tolist())
         frames_of = {"text": (), "first": (0,), "last": (frames - 1,), "keys": keys}
         return Example(
-            caption=caption.text if "text" in task else "",
+            caption=caption.text if "text" in given else "",
             seconds=frames / fps if rng.random() < config.timed_share else None,
-            poses=tuple((part.removesuffix("s"), at / fps, row + at) for part in task for at in frames_of[part]),
-            codes=tuple(codes[cut : cut + length]),
+            poses=tuple((part.removesuffix("s"), at / fps, self._row(cut, at)) for part in given for at in frames_of[part]),
+            cut=cut,
         )
 
-    def _part(self, rng: np.random.Generator, clip: Clip, caption: Caption) -> tuple[int, int]:
-        """From which to which frame of the clip the caption is shown: at least as long as the shortest answer where there is room."""
-        fps, per_code = self.dataset.skeleton.fps, self.tokenizer.config.frames_per_code
+    def _cut(self, rng: np.random.Generator, clip: Clip, caption: Caption) -> Cut:
+        """The part of a clip that a caption is shown with: at least as long as the shortest answer, at most as the longest."""
+        config, per_code = self.config, self.tokenizer.config.frames_per_code
+        begin, end = self._part(rng, clip, caption)
+        stretch, phase = 1.0, int(rng.integers(per_code))
+        if rng.random() < config.retimed_share:
+            stretch = config.retimed if rng.random() < 0.5 else 1.0 / config.retimed
+        positions = (_stretched(clip, stretch) - phase) // per_code
+        if positions < config.shortest:
+            stretch, phase, positions = 1.0, 0, clip.frames // per_code
+        first = max(0, min(round((begin * stretch - phase) / per_code), positions - config.shortest))
+        last = min(positions, max(round((end * stretch - phase) / per_code), first + config.shortest))
+        length = min(last - first, config.longest)
+        if not caption.action and length > config.shortest and rng.random() < config.crop_share:
+            length = int(rng.integers(config.shortest, length + 1))
+        first += int(rng.integers(last - first - length + 1))
+        return Cut(clip, stretch, phase, first, first + length)
+
+    def _part(self, rng: np.random.Generator, clip: Clip, caption: Caption) -> tuple[float, float]:
+        """From which to which frame of the clip the caption is shown."""
+        fps = self.dataset.skeleton.fps
         if caption.end <= caption.start:
-            slack = clip.frames > (self.config.shortest + 1) * per_code
-            return (int(rng.integers(per_code)) if slack else 0), clip.frames
-        begin, end = round(caption.start * fps), min(round(caption.end * fps), clip.frames)
-        missing = max(0, self.config.shortest * per_code - (end - begin))
-        begin = max(0, min(begin - int(rng.integers(missing + per_code)), clip.frames - self.config.shortest * per_code))
-        return begin, min(clip.frames, max(end, begin + self.config.shortest * per_code) + int(rng.integers(per_code)))
+            return 0, clip.frames
+        before, after = rng.uniform(0.0, self.config.around, 2) if caption.moment else (0.0, 0.0)
+        return max(0.0, (caption.start - before) * fps), min(clip.frames, (caption.end + after) * fps)
+
+    def _row(self, cut: Cut, at: int) -> int:
+        """The row of the data set that shows frame `at` of a cut."""
+        frame = cut.phase + cut.begin * self.tokenizer.config.frames_per_code + at
+        return cut.clip.start + min(round(frame * (cut.clip.frames - 1) / (_stretched(cut.clip, cut.stretch) - 1)), cut.clip.frames - 1)
+
+    def codes(self, cut: Cut) -> list[Position]:
+        """The codes of a cut, as they are with all of the clip around them."""
+        key = (cut.clip.start, cut.stretch, cut.phase)
+        if key not in self._codes:
+            per_code = self.tokenizer.config.frames_per_code
+            features = retime(self.dataset.of(cut.clip), self.dataset.layout, _stretched(cut.clip, cut.stretch))[cut.phase :]
+            features = (features[: len(features) // per_code * per_code] - self.dataset.mean) / self.dataset.std
+            codes = self.tokenizer.encode(torch.from_numpy(features)[None].to(self.device))[0].tolist()
+            self._codes[key] = [tuple(position) for position in codes]
+        return self._codes[key][cut.begin : cut.end]
 
     def instructions(self, examples: Sequence[Example]) -> list[Instruction]:
         """The examples' instructions, all their poses encoded in one pass."""
@@ -149,14 +204,6 @@ class Examples:
             for e in examples
         ]
 
-    def _encode(self, begin: int, end: int) -> list[Position]:
-        end -= (end - begin) % self.tokenizer.config.frames_per_code
-        if (begin, end) not in self._codes:
-            features = (self.dataset.features[begin:end] - self.dataset.mean) / self.dataset.std
-            codes = self.tokenizer.encode(torch.from_numpy(features)[None].to(self.device))[0].tolist()
-            self._codes[begin, end] = [tuple(position) for position in codes]
-        return self._codes[begin, end]
-
     def _encode_held(self, rows: list[int]) -> list[list[int]]:
         if not rows:
             return []
@@ -164,24 +211,36 @@ class Examples:
         return self.tokenizer.encode_held(torch.from_numpy((held - self.dataset.mean) / self.dataset.std).to(self.device)).tolist()
 
 
+def _stretched(clip: Clip, stretch: float) -> int:
+    """How many frames a clip has that is `stretch` times as long."""
+    return round(clip.frames * stretch)
+
+
 class LanguageTrainee:
     """The adapted model, its optimizer, and batches drawn by the number of the step."""
 
     def __init__(self, dataset: Dataset, tokenizer: VQVAE, config: LanguageTraining, device: str, begin: Bundle | None = None) -> None:
-        """With `begin` training starts from the adapter of that bundle, and from its motion rows if its tokenizer is of the same kind."""
+        """With `begin` training starts from the adapter of that bundle, and from its motion rows if its tokenizer is the same."""
         torch.manual_seed(config.seed)
         self.config, self.device = config, device
         self.examples = Examples(dataset, tokenizer, config, device)
+        self.seconds_per_position = tokenizer.config.frames_per_code / dataset.skeleton.fps
         shortest = config.shortest * tokenizer.config.frames_per_code
         self.scenes = {
             split: Scenes([c for c in dataset.split(split) if c.frames >= shortest], config.evenness) for split in ("train", "val", "test")
         }
         causal, text_tokenizer = load_causal(find_base(config.base), dtype_for(device))
+        if device == "cpu":
+            causal.set_attn_implementation("eager")  # the fused one takes a fifth longer to go back through, for answers so short
         codes, levels = tokenizer.config.codes, tokenizer.config.levels
         self.model = MotionLanguageModel(causal, text_tokenizer, config.adapter, codes, levels).to(device)
         self.model.start_rows_from([quantizer.codebook for quantizer in tokenizer.quantizers])
         if begin is not None:
-            self.model.start_from(begin.adapter_tensors(), rows=begin.network == tokenizer.config)
+            same = begin.network == tokenizer.config and all(
+                torch.equal(one.codebook.half().cpu(), other.codebook.half().cpu())  # bundles hold half floats
+                for one, other in zip(begin.tokenizer().quantizers, tokenizer.quantizers, strict=True)
+            )
+            self.model.start_from(begin.adapter_tensors(), rows=same)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
 
@@ -190,38 +249,64 @@ class LanguageTrainee:
 
     def loss(self, step: int) -> Tensor:
         self.model.train()
-        losses, _ = self._loss("train", np.random.default_rng((self.config.seed, step)))
+        rng = np.random.default_rng((self.config.seed, step))
+        corrupted_most = self.config.corrupted_most if self.model.motion is not None else 0.0  # digits have no place of their own
+        losses, _ = self._loss(self._batch(step), rng, corrupted_most)
         return losses[0] + self.config.finer_weight * losses[1:].sum()
 
-    @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """Loss per first code and per finer one, share of first codes guessed right, on the same 64 examples of each split."""
-        self.model.eval()
         figures = {}
         for split in ("val", "test"):
-            if not self.scenes[split].clips:
-                continue
-            parts = [self._loss(split, np.random.default_rng((self.config.seed, 1, i))) for i in range(max(1, 64 // self.config.batch))]
-            losses, right = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
-            figures |= {f"{split}_loss": round(float(losses[0]), 4), f"{split}_accuracy": round(float(right), 4)}
-            if len(losses) > 1:
-                figures[f"{split}_finer_loss"] = round(float(losses[1:].mean()), 4)
+            if self.scenes[split].clips:
+                losses, right = self.held_out(split, 64)
+                figures |= {f"{split}_loss": round(losses[0], 4), f"{split}_accuracy": round(right, 4)}
+                if len(losses) > 1:
+                    figures[f"{split}_finer_loss"] = round(float(np.mean(losses[1:])), 4)
         return figures
 
-    def _loss(self, split: str, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def held_out(self, split: str, examples: int, task: str = "") -> tuple[list[float], float]:
+        """Losses of each level and the share of first codes guessed right on examples of a split, always the same, of one task or all."""
+        self.model.eval()
+        parts = []
+        for i in range(max(1, examples // self.config.batch)):
+            rng = np.random.default_rng((self.config.seed, 1, i))
+            drawn = [self.examples.draw(rng, self.scenes[split], task) for _ in range(self.config.batch)]
+            parts.append(self._loss(drawn, rng, 0.0))
+        losses, right = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
+        return losses.tolist(), float(right)
+
+    def _batch(self, step: int) -> list[Example]:
+        """The examples of a step. Those of a few steps are drawn together and dealt out by length, so that little is padded."""
+        batch, round_, turn = self.config.batch, *divmod(step, _DEALT)
+        rng = np.random.default_rng((self.config.seed, 0, round_))
+        drawn = [self.examples.draw(rng, self.scenes["train"]) for _ in range(_DEALT * batch)]
+        drawn.sort(key=lambda example: example.cut.length)
+        first = int(rng.permutation(_DEALT)[turn]) * batch
+        return drawn[first : first + batch]
+
+    def _loss(self, drawn: Sequence[Example], rng: np.random.Generator, corrupted_most: float) -> tuple[Tensor, Tensor]:
         """Cross-entropy (levels,) over the answers' rows and finer codes, and the share of rows that are the likeliest."""
-        drawn = [self.examples.draw(rng, self.scenes[split]) for _ in range(self.config.batch)]
         vocabulary = self.model.vocabulary
+        answers = [self.examples.codes(example.cut) for example in drawn]
+        anything = [code for codes in answers for code in codes]
         ids, targets = [], []
-        for example, instruction in zip(drawn, self.examples.instructions(drawn), strict=True):
+        for instruction, codes in zip(self.examples.instructions(drawn), answers, strict=True):
             prompt = vocabulary.prompt(build_prompt(instruction, self.examples.template))
-            answer = vocabulary.answer(example.codes)
-            ids.append(torch.cat([prompt, ids_of(vocabulary, answer[:-1])]))
+            answer = vocabulary.answer(codes)
+            corrupted = rng.random(len(codes)) < rng.uniform(0.0, corrupted_most)
+            others = rng.integers(len(anything), size=len(codes))
+            read = vocabulary.answer([anything[i] if wrong else code for i, wrong, code in zip(others, corrupted, codes, strict=True)])
+            course = self.model.course_for(instruction, len(codes), self.seconds_per_position)
+            ids.append(on_course(torch.cat([prompt, ids_of(vocabulary, read[:-1])]), course))
             targets.append(F.pad(torch.tensor(answer), (0, 0, len(prompt) - 1, 0), value=NONE))
         # Padding stands on the right, where causal attention never looks.
         padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device)
         target = torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=NONE).to(self.device)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=dtype_for(self.device) is torch.bfloat16):
+        # Autocast multiplies in bf16 anyway; the adapter need not turn its inputs into float32 for it.
+        mixed = dtype_for(self.device) is torch.bfloat16
+        with autocast(self.device), disable_input_dtype_casting(self.model.adapted, active=mixed):
             hidden = self.model.hidden(padded)
         wanted = target[..., 0] >= 0
         hidden, target = hidden[wanted].float(), target[wanted]

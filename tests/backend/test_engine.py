@@ -48,25 +48,27 @@ def prompt(model, caption: str) -> torch.Tensor:
     return model.vocabulary.prompt([caption, (3, 2, 1)[: model.vocabulary.levels], " motion:"])
 
 
-def next_codes(model, prompts: list[torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
-    """Distributions (steps, B, R) of what follows, while both sequences are fed the rows (steps,)."""
+def next_codes(model, prompts: list[torch.Tensor], rows: torch.Tensor, times: int) -> torch.Tensor:
+    """Distributions (steps, B, R) of what follows, while all sequences, so many of each prompt, are fed the rows (steps,)."""
     with torch.inference_mode():
         sequences = model.begin(prompts, len(rows))
+        sequences.repeat(times)
         found = []
         for row in rows:
             found.append(model.logits(sequences.last).softmax(-1))
-            ids = torch.full((len(prompts), 1, model.vocabulary.levels), 1)
+            ids = torch.full((times * len(prompts), 1, model.vocabulary.levels), 1)
             ids[..., 0] = model.vocabulary.rows[row]
             sequences.feed(ids)
         return torch.stack(found)
 
 
+@pytest.mark.parametrize("times", [1, 5], ids=["few", "many"])
 @pytest.mark.parametrize("precision", TOLERANCE)
-def test_the_next_code_is_as_likely_as_in_transformers(plain, base, precision):
-    """Two prompts of different lengths, side by side."""
+def test_the_next_code_is_as_likely_as_in_transformers(plain, base, precision, times):
+    """Two prompts of different lengths, side by side, once and several times."""
     prompts = [prompt(plain, "a man waves with the left hand"), prompt(plain, "so")]
     rows = torch.arange(8) % len(plain.vocabulary.rows)
-    expected, found = (next_codes(model, prompts, rows) for model in (plain, engine_of(plain, base, precision)))
+    expected, found = (next_codes(model, prompts, rows, times) for model in (plain, engine_of(plain, base, precision)))
     assert (expected - found).abs().sum(-1).max() / 2 < TOLERANCE[precision]
 
 
@@ -90,9 +92,11 @@ def test_samples_are_those_of_transformers(plain, base):
 
 def test_the_first_of_several_is_the_one_made_alone(plain, base):
     fast = engine_of(plain, base, "float32")
-    alone, several = (sample_codes(fast, prompt(plain, "a man waves"), 12, Sampling(seed=4), samples) for samples in (1, 5))
+    alone, several, many, again = (sample_codes(fast, prompt(plain, "a man waves"), 12, Sampling(seed=4), n) for n in (1, 5, 9, 1))
     assert torch.equal(alone[0], several[0])
+    assert torch.equal(alone[0], many[0])
     assert not torch.equal(several[0], several[1])
+    assert torch.equal(alone, again)  # whatever was made in between
 
 
 def test_an_answer_goes_on_from_what_it_is_given(plain, base):
@@ -102,6 +106,17 @@ def test_an_answer_goes_on_from_what_it_is_given(plain, base):
     given = [[tuple(position) for position in whole[0, :4].tolist()]] * 2
     rest = sample_codes(fast, asked, 9, Sampling(temperature=0), samples=2, given=given)
     assert rest.tolist() == whole.tolist() * 2
+
+
+def test_answers_go_on_from_what_each_is_given(plain, base):
+    """In digits as many codes need not be as many tokens."""
+    fast = engine_of(plain, base, "float32")
+    asked, levels = prompt(plain, "a man waves"), plain.vocabulary.levels
+    given = [[(1,) * levels, (2,) * levels], [(61,) * levels, (62,) * levels]]
+    together = sample_codes(fast, asked, 5, Sampling(temperature=0), samples=2, given=given)
+    for answer, begun in zip(together, given, strict=True):
+        assert answer[:2].tolist() == [list(position) for position in begun]
+        assert torch.equal(answer, sample_codes(fast, asked, 5, Sampling(temperature=0), given=[begun])[0])
 
 
 def test_torchs_engine_computes_the_same(plain, base):

@@ -1,14 +1,18 @@
 """The default bundle, for real: what comes out of the chain between request and reply."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from backend.generation import Generator
+from backend.generation import Generator, best_of
 from backend.motion import rotations
 from backend.motion.features import facing
+from backend.motion.fit import Constraint
 from backend.motion.skeleton import SMPL
 from backend.protocol.errors import Code, MotionGPTError
 from backend.protocol.messages import Generate, Load, MadeClip, Pose, Segment
+from backend.windows import plan
 
 WALK = "a person walks forward."
 
@@ -161,6 +165,8 @@ def test_requests_that_cannot_be_met_say_why(generator, request_, what):
 def test_variations_differ_and_the_first_is_the_clip_alone(generator):
     request = Generate((Segment(WALK, 40),), 20.0, seed=3, samples=3)
     first, *others = generator.generate(request, lambda done, total: None, lambda: False).clips
+    alone = generator.generate(replace(request, samples=1), lambda done, total: None, lambda: False).clips[0]
+    np.testing.assert_allclose(alone.joints, first.joints, atol=1e-4)
     assert len(others) == 2
     for other in others:
         assert np.abs(other.joints - first.joints).max() > 0.01
@@ -169,10 +175,47 @@ def test_variations_differ_and_the_first_is_the_clip_alone(generator):
 def test_of_several_candidates_the_one_nearest_to_the_poses_is_kept(generator):
     poses = (crouch(0), crouch(39, place=(0.0, 1.0)))
     request = {"segments": (Segment("", 40),), "fps": 20.0, "seed": 3, "poses": poses}
-    four = generator.generate(Generate(**request, samples=4), lambda done, total: None, lambda: False)
+    four = generator.generate(Generate(**request, samples=4, candidates=1), lambda done, total: None, lambda: False)
     best = generator.generate(Generate(**request, candidates=4), lambda done, total: None, lambda: False)
     assert len(best.clips) == 1
     assert best.clips[0].model_error_mm == pytest.approx(min(clip.model_error_mm for clip in four.clips), rel=1e-3)
+
+
+def test_of_several_answers_the_one_is_taken_that_ranks_best_in_both_ways():
+    explained, none = np.array([3.0, 9.0, 7.0]), np.zeros(3)
+    assert best_of(explained, none) == 1
+    assert best_of(none, np.array([30.0, 20.0, 10.0])) == 2
+    assert best_of(explained, np.array([25.0, 30.0, 10.0])) == 2  # second in words and first in poses, before first and last
+    assert best_of(none, none) == 0
+
+
+def test_of_several_attempts_the_one_is_kept_that_the_prompt_explains_best(generator, monkeypatch):
+    agreed: list[np.ndarray] = []
+    monkeypatch.setattr("backend.generation.best_of", lambda agreement, drift: agreed.append(agreement) or best_of(agreement, drift))
+    request = {"segments": (Segment(WALK, 24),), "fps": 20.0}
+    for seed in range(3):
+        best = generator.generate(Generate(**request, seed=seed), lambda done, total: None, lambda: False).clips[0]
+        attempts = generator.generate(Generate(**request, seed=seed, samples=4, candidates=1), lambda done, total: None, lambda: False)
+        np.testing.assert_allclose(best.joints, attempts.clips[int(agreed[-5].argmax())].joints, atol=1e-4)
+    assert len({int(agreement.argmax()) for agreement in agreed[::5]}) > 1
+
+
+def test_nothing_is_attempted_twice_where_nothing_says_what_is_better(generator):
+    batches: list[int] = []
+    sample = generator._sample
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generator, "_sample", lambda *args: batches.append(len(args[3])) or sample(*args))
+        for guidance in (1.0, 2.0):
+            generator.generate(Generate((Segment(WALK, 12),), 20.0, guidance=guidance), lambda done, total: None, lambda: False)
+    assert batches == [1, 4]
+
+
+def test_a_last_pose_belongs_to_the_last_window(generator):
+    request = Generate((Segment(WALK, 300),), 20.0, poses=(crouch(299),))
+    poses = [Constraint(p.frame, p.rotations, p.root_translation) for p in request.poses]
+    held, windows = generator._held_codes(poses), plan([75], generator.bundle.longest)
+    told = [generator._instruction(request, window, poses, held, window is windows[-1]).poses for window in windows]
+    assert [len(poses) for poses in told] == [0] * (len(windows) - 1) + [1]
 
 
 def test_motion_longer_than_the_model_answers_at_once(generator):
@@ -203,7 +246,7 @@ def test_previews_come_early_and_end_near_the_clip(generator):
     def count(now: int, total: int) -> None:
         done[0] = now
 
-    request = Generate((Segment(WALK, 235),), 24.0, seed=3, poses=(crouch(0, place=(1.0, 2.0)),))
+    request = Generate((Segment(WALK, 235),), 24.0, seed=3, poses=(crouch(0, place=(1.0, 2.0)),), candidates=1)
     clip = generator.generate(request, count, lambda: False, lambda first, part: shown.append((first, done[0], part.root))).clips[0]
     assert shown[0][0] == 0 and shown[0][1] <= 0.1 * 49
     np.testing.assert_allclose(shown[0][2][0, [0, 2]], [1.0, 2.0], atol=1e-6)

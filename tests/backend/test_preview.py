@@ -12,6 +12,7 @@ from backend.preview import Preview
 from backend.tokenizer.vqvae import VQVAE, VQVAEConfig
 
 POSITIONS = 40
+ALONE = np.zeros(1)  # the agreement of one attempt
 
 
 @pytest.fixture(scope="module", params=[(2, 3), (1, 2)], ids=["deep", "shallow"])
@@ -47,7 +48,7 @@ def test_in_the_end_every_frame_has_been_shown_as_it_is(tokenizer, frames):
     preview, codes, features = preview_of(tokenizer, frames)
     local, root, starts = np.zeros((frames, 22, 4)), np.zeros((frames, 3)), []
     for known in (1, 2, 9, 21, 30, 39, 40):
-        shown = preview.show(codes[:known].numpy())
+        shown = preview.show([codes[:known].tolist()], ALONE)
         if shown:
             first, clip = shown
             starts.append(first)
@@ -62,7 +63,7 @@ def test_a_preview_begins_where_the_first_pose_stands(tokenizer):
     local = np.tile(rotations.IDENTITY, (22, 1))
     local[0] = rotations.about(np.array([0.0, 1.0, 0.0]), np.array(1.0))
     preview, codes, _ = preview_of(tokenizer, 97, Constraint(0, local, np.array([3.0, 0.9, -5.0])))
-    shown = preview.show(codes[:3].numpy())
+    shown = preview.show([codes[:3].tolist()], ALONE)
     assert shown
     np.testing.assert_allclose(shown[1].root[0, [0, 2]], [3.0, -5.0], atol=1e-6)
 
@@ -70,5 +71,20 @@ def test_a_preview_begins_where_the_first_pose_stands(tokenizer):
 def test_previews_wait_for_each_other(tokenizer):
     preview, codes, _ = preview_of(tokenizer, 97)
     assert preview.due
-    preview.show(codes[:3].numpy())
+    preview.show([codes[:3].tolist()], ALONE)
     assert not preview.due
+
+
+def test_the_attempt_that_leads_plainly_is_shown_from_its_beginning(tokenizer):
+    preview, codes, features = preview_of(tokenizer, POSITIONS * tokenizer.config.frames_per_code)
+    attempts = [codes.flip(0).tolist(), codes.tolist()]
+    preview.show(attempts, np.array([0.0, 1.0]))  # no clear lead: the first stays
+    before = preview.show(attempts, np.array([0.0, 1.5]))
+    shown = preview.show(attempts, np.array([0.0, 9.0]))
+    assert before and shown and shown[0] == 0
+    expected = clip_from_features(features, SMPL, "local").resampled(len(shown[1]), 24.0)
+    np.testing.assert_allclose(shown[1].root, expected.root, atol=1e-4)
+    assert np.abs(before[1].root[-1] - expected.root[-1]).max() > 1e-3
+    again = preview.show(attempts, np.array([8.0, 9.0]))
+    assert again
+    np.testing.assert_allclose(again[1].root[-1], expected.root[-1], atol=1e-4)

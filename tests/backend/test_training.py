@@ -162,3 +162,42 @@ def test_a_language_model_goes_on_with_a_bundles_tokenizer(trained, tmp_path):
     np.testing.assert_array_equal(after.mean, before.mean)
     for name, value in before.tokenizer().state_dict().items():
         torch.testing.assert_close(after.tokenizer().state_dict()[name], value)
+
+
+def test_examples_are_cut_to_whole_positions_and_show_their_poses(trained):
+    from backend.models.base import BaseModel
+    from backend.training.language import LanguageTrainee, LanguageTraining
+    from backend.training.tokenizer import load_trained
+
+    config = LanguageTraining(BaseModel(str(trained / "base")), batch=4, shortest=4, longest=12)
+    dataset = Dataset(trained / "data")
+    tokenizer = load_trained(trained / "tokenizer", dataset)
+    trainee = LanguageTrainee(dataset, tokenizer, config, "cpu")
+    stretches = set()
+    for step in range(24):
+        batch = trainee._batch(step)
+        assert len(batch) == config.batch
+        for example in batch:
+            cut = example.cut
+            stretches.add(cut.stretch)
+            assert config.shortest <= cut.length <= config.longest
+            assert len(trainee.examples.codes(cut)) == cut.length
+            assert all(cut.clip.start <= row < cut.clip.start + cut.clip.frames for _, _, row in example.poses)
+            frames = cut.length * tokenizer.config.frames_per_code
+            assert example.seconds is None or example.seconds == pytest.approx(frames / dataset.skeleton.fps)
+    assert stretches == {1.0, config.retimed, 1.0 / config.retimed}
+
+
+def test_the_steps_of_a_round_see_different_examples(trained):
+    from backend.models.base import BaseModel
+    from backend.training.language import LanguageTrainee, LanguageTraining
+    from backend.training.tokenizer import load_trained
+
+    config = LanguageTraining(BaseModel(str(trained / "base")), batch=4, shortest=4, longest=12)
+    dataset = Dataset(trained / "data")
+    trainee = LanguageTrainee(dataset, load_trained(trained / "tokenizer", dataset), config, "cpu")
+    batches = [trainee._batch(step) for step in range(4)]
+    lengths = [sorted(example.cut.length for example in batch) for batch in batches]
+    ends = sorted((batch[0], batch[-1]) for batch in lengths)
+    assert all(before[1] <= after[0] for before, after in zip(ends, ends[1:], strict=False))  # dealt by length
+    assert trainee._batch(2) == batches[2]

@@ -38,7 +38,7 @@ from backend.motion.feet import lock_feet  # noqa: E402
 from backend.motion.fit import Constraint, fit  # noqa: E402
 from backend.motion.solve import solve_rotations  # noqa: E402
 from backend.protocol import jsonrpc, wire  # noqa: E402
-from backend.protocol.messages import Generate, GenerateReply, Load, Pose, Preview, Segment, Unload  # noqa: E402
+from backend.protocol.messages import ATTEMPTS, GUIDANCE, Generate, GenerateReply, Load, Pose, Preview, Segment, Unload  # noqa: E402
 
 WALK = "a person walks forward and waves."
 FPS = 20.0
@@ -93,10 +93,12 @@ def make(generator: Generator, wanted: Generate, on_preview: Any = None) -> Gene
     return generator.generate(wanted, lambda done, total: None, lambda: False, on_preview)
 
 
-def prompts(generator: Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """The prompt of a clip of 9.8 s, and the same without its words."""
-    with_words, without = (build_prompt(Instruction(words, [], FRAMES / FPS), generator.template) for words in (WALK, ""))
-    return generator.model.vocabulary.prompt(with_words), generator.model.vocabulary.prompt(without)
+def prompts(generator: Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """The prompt of a clip of 9.8 s, the same without its words, and what is told at every position."""
+    asked, unasked = (Instruction(words, [], FRAMES / FPS) for words in (WALK, ""))
+    course = generator.model.course_for(asked, POSITIONS, generator.bundle.seconds_per_position)
+    with_words, without = (generator.model.vocabulary.prompt(build_prompt(i, generator.template)) for i in (asked, unasked))
+    return with_words, without, course
 
 
 def start() -> None:
@@ -183,12 +185,12 @@ def decode(generator: Generator) -> None:
     for precision in ("bfloat16", "float32"):
         models[precision] = EngineModel(base, tensors, bundle.adapter, bundle.network.codes, bundle.network.levels, "cpu", precision)
     slow = plain.load_plain(bundle)
-    prompt, without = prompts(generator)
+    prompt, without, course = prompts(generator)
     memory = torch.ones(64 * 2**20)
 
     def engine(precision: str, tokens: int, rows: int = 1) -> Callable[[], object]:
-        guidance = Sampling(seed=1, guidance=2.5 if rows == 2 else 1.0)
-        return lambda: sample_codes(models[precision], prompt, tokens, guidance, without=without if rows == 2 else None)
+        guidance = Sampling(seed=1, guidance=GUIDANCE if rows == 2 else 1.0)
+        return lambda: sample_codes(models[precision], prompt, tokens, guidance, without=without if rows == 2 else None, course=course)
 
     ways: dict[str, Callable[[int], Callable[[], object]]] = {
         "int8": lambda n: engine("int8", n),
@@ -244,12 +246,13 @@ def first_pose() -> Pose:
 
 def clip(generator: Generator) -> None:
     """A clip of 9.8 s that starts at a pose, as the product makes it, and its parts one by one."""
-    say("\na clip of 9.8 s that starts at a pose, guided")
+    say(f"\na clip of 9.8 s that starts at a pose, guided, the best of {ATTEMPTS}")
     pose = first_pose()
     wanted = request(poses=(pose,))
     reply = make(generator, wanted)
-    prompt, without = prompts(generator)
-    codes = sample_codes(generator.model, prompt, POSITIONS, Sampling(seed=1, guidance=2.5), without=without)
+    prompt, without, course = prompts(generator)
+    sampling = Sampling(seed=1, guidance=GUIDANCE)
+    codes = sample_codes(generator.model, prompt, POSITIONS, sampling, ATTEMPTS, without=without, course=course)
     features = generator.tokenizer.decode(codes)[0].numpy() * generator.bundle.std + generator.bundle.mean
     made = clip_from_features(features, generator.skeleton, generator.bundle.rotations)
     given = [Constraint(0, pose.rotations, pose.root_translation)]
@@ -259,7 +262,7 @@ def clip(generator: Generator) -> None:
             {
                 "prompt": lambda: generator.model.begin([prompt, without], POSITIONS + 1),
                 "prompt and decoding": lambda: sample_codes(
-                    generator.model, prompt, POSITIONS, Sampling(seed=1, guidance=2.5), without=without
+                    generator.model, prompt, POSITIONS, sampling, ATTEMPTS, without=without, course=course
                 ),
                 "vq_decoding": lambda: generator.tokenizer.decode(codes),
                 "rotations": lambda: clip_from_features(features, generator.skeleton, generator.bundle.rotations),
@@ -283,8 +286,8 @@ def clip(generator: Generator) -> None:
 def variations(generator: Generator) -> None:
     say("\nvariations of a clip of 9.8 s")
     report["variations"] = {}
-    for name, guidance in (("", 2.5), ("_unguided", 1.0)):
-        ways = {n: (lambda n=n, g=guidance: make(generator, request(samples=n, guidance=g))) for n in (1, 4, 16)}
+    for name, guidance in (("", GUIDANCE), ("_unguided", 1.0)):
+        ways = {n: (lambda n=n, g=guidance: make(generator, request(samples=n, candidates=1, guidance=g))) for n in (1, 4, 16)}
         taken = interleaved({str(n): way for n, way in ways.items()}, runs=2)
         for count, value in taken.items():
             row(f"{count} at once, {'guided' if guidance > 1 else 'not guided'}", value, "s")

@@ -16,12 +16,17 @@ EIA-0196217. This data uses the 100STYLE dataset by Ian Mason, Sebastian Starke 
 changes: 6 of 100 styles, retargeted to 22 joints at 20 fps, cut into windows, captions added. Captions: HumanML3D and KIT-ML (MIT) and \
 the project's own."
 
+# Batches differ in length, and so does what they need of the memory: kept instead of given back, it need not be cleared each time.
+export MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=268435456
+
 [ -f "$folder/data/dataset.json" ] || python -m backend data build $sources --out "$folder/data"
 python -m backend train tokenizer --data "$folder/data" --out "$folder/tokenizer" $limit $begin \
-    --set network.width="${WIDTH:-320}" --set network.code_dim=256 --set network.levels=4 \
+    --set network.width="${WIDTH:-320}" --set network.code_dim=256 --set network.levels=6 \
+    --set weights.path=1 --set long_share=0.5 --set retimed_share=0.5 \
     --set batch="$batch" --set steps="${TOKENIZER_STEPS:-20000}" --set rate=4e-4 --set warmup=200 \
     --set continuous_steps="$([ -n "$begin" ] && echo 0 || echo 1000)" --set evaluate_every=1000
 python -m backend train language --data "$folder/data" --tokenizer "$folder/tokenizer" --out "$folder/language" $limit $begin \
-    --set batch="$((batch / 4))" --set steps="${LANGUAGE_STEPS:-4000}" --set warmup=100 --set evaluate_every=250
+    --set batch="$((batch / 4))" --set steps="${LANGUAGE_STEPS:-4000}" --set rate=8e-4 --set warmup=60 \
+    --set finer_weight=0.15 --set evaluate_every=250
 python -m backend bundle pack --data "$folder/data" --tokenizer "$folder/tokenizer" --language "$folder/language" \
     --out "${OUT:-backend/bundles/default}" --attribution "$attribution"

@@ -65,9 +65,14 @@ class _Body:
         return np.linalg.norm(np.gradient(self.at(joint), axis=0), axis=-1) * self.fps
 
     @property
+    def each_foot_above_floor(self) -> np.ndarray:
+        """How far `(2, T)` the lowest part of each foot is off the floor, left before right."""
+        return np.array([np.min([self.above_floor(f"{side}_{part}") for part in ("ankle", "foot")], axis=0) for side in ("left", "right")])
+
+    @property
     def feet_above_floor(self) -> np.ndarray:
         """How far `(T,)` the lowest part of both feet is off the floor."""
-        return np.min([self.above_floor(f"{side}_{part}") for side in ("left", "right") for part in ("ankle", "foot")], axis=0)
+        return self.each_foot_above_floor.min(axis=0)
 
     @property
     def lean(self) -> np.ndarray:
@@ -164,8 +169,8 @@ def _poses(body: _Body) -> Iterator[tuple[str, np.ndarray]]:
     yield "bend", (body.height > 0.72) & (lean > 50.0)
     yield "lie", (body.height < 0.35) & (lean > 60.0)
 
-    lifted = [np.min([body.above_floor(f"{side}_{part}") for part in ("ankle", "foot")], axis=0) for side in ("left", "right")]
-    yield "one_leg", _long((np.max(lifted, axis=0) > 0.12) & (np.min(lifted, axis=0) < 0.06), round(0.8 * body.fps)) & (speed < 0.4)
+    lifted = body.each_foot_above_floor
+    yield "one_leg", _long((lifted.max(axis=0) > 0.12) & (lifted.min(axis=0) < 0.06), round(0.8 * body.fps)) & (speed < 0.4)
     yield "upside_down", body.at("head")[:, 1] < -0.1
 
 

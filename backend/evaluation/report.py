@@ -65,7 +65,7 @@ def _measure(
     finished = [[finish(clip)[0] for clip in clips] for clips in made]
     single = [[finish(clip)[0] for clip in clips] for clips in tasks.make_prompted(generator, suite, replace(effort, attempts=1))]
     report["prompts"] = tasks.prompts(suite, finished) | {
-        "single_attempt_pass_rate": tasks.prompts(suite, single)["pass_rate"],
+        "single_attempt_pass_rate": tasks.pass_rate(suite, single),
         "real": tasks.real_prompts(suite, dataset),
     }
     free = [pair for clips in zip(made, finished, strict=True) for pair in zip(*clips, strict=True)]

@@ -190,6 +190,11 @@ def prompts(suite: Sequence[dict[str, Any]], made: Sequence[Sequence[Clip]]) -> 
     }
 
 
+def pass_rate(suite: Sequence[dict[str, Any]], made: Sequence[Sequence[Clip]]) -> float:
+    """The share of samples that pass the checks of their own prompt alone."""
+    return float(np.mean([[passes(clip, p["checks"]) for clip in clips] for p, clips in zip(suite, made, strict=True)]))
+
+
 def real_prompts(suite: Sequence[dict[str, Any]], dataset: Dataset) -> Figures:
     """The same checks on captured clips whose captions say that they should pass, and on all others: what the suite is worth."""
     entries = [e for e in dataset.clips if e.captions and not e.id.startswith("M")]

@@ -112,7 +112,7 @@ def _trained(args: argparse.Namespace, name: str, task: str = "", **settings: ob
     trainee = language.LanguageTrainee(dataset, tokenizer.load_trained(args.tokenizer, dataset), config, args.device)
     trainee.model.load_adapter(read_model(folder / "state.safetensors"))
     found = [trainee.held_out(split, _HELD_OUT, task) for split in ("val", "test")]
-    loss, right = np.mean([losses[0] for losses, _ in found]), np.mean([right for _, right in found])
+    loss, right = np.mean([losses[0] for losses, *_ in found]), np.mean([right for _, right, _ in found])
     return {"loss": round(float(loss), 3), "accuracy": round(float(right), 3)}
 
 

@@ -24,6 +24,7 @@ _LEAD_SECONDS = 0.7  # what is kept of a clip before and after an action
 _GAIT_SECONDS = (2.0, 7.0)  # length of the windows whose gait is told
 _SPEEDS = {"stand": 0.12, "slow": 0.75, "walk": 1.5, "fast": np.inf}  # metres a second, up to
 _RUNS = {"": 0.9, "run": 3.2, "sprint": np.inf}  # where both feet leave the floor at times
+_SHUFFLE, _ON_THE_SPOT = 0.45, 0.45  # metres a second and metres: what the pelvis may do in a turn on the spot
 _TURNS = {"none": 20.0, "bit": 60.0, "": 125.0, "about": 230.0, "circle": np.inf}  # degrees, up to
 
 
@@ -190,15 +191,15 @@ def _find_gaits(body: _Body, rng: np.random.Generator) -> Iterator[Found]:
         mean = float(pace.mean())
         flying = (body.feet_above_floor[window] > 0.05).mean() > 0.04
         gait = _class_of(mean, _RUNS) if flying else _class_of(mean, _SPEEDS)
-        if gait != "stand" and pace.std() > 0.4 * mean:
-            continue
         drift = float(np.linalg.norm(body.root[begin + length] - body.root[begin]))
         turned = float(body.yaw[begin + length] - body.yaw[begin])
         turn = _class_of(abs(turned), _TURNS)
         side = "left" if turned > 0 else "right"
         turn = turn if turn == "none" else f"{turn}_{side}".strip("_")
-        if gait == "stand":
+        if gait == "stand" or (mean < _SHUFFLE and drift < _ON_THE_SPOT):
             yield from _standing(body, window, turn, drift, rng)
+            continue
+        if pace.std() > 0.4 * mean:
             continue
         flow = float(np.degrees(np.arctan2(*steps.mean(axis=0))))  # 0 ahead, +90 to the left
         way = _way(flow)
@@ -211,13 +212,13 @@ def _find_gaits(body: _Body, rng: np.random.Generator) -> Iterator[Found]:
             str(rng.choice(words[kind][name]))
             for kind, name in (("gaits", gait), ("directions", way), ("turns", turn if way == "forward" else "none"))
         )
-        action = f"{gait} {way}" if turn in ("none", f"bit_{side}") or way != "forward" else f"walk {turn}"
+        action = f"{gait} {way}" if turn == "none" or way != "forward" else f"{gait} {way} {turn}"
         yield Found(action, " ".join(text.split()), begin, begin + length)
 
 
 def _standing(body: _Body, window: slice, turn: str, drift: float, rng: np.random.Generator) -> Iterator[Found]:
     words = _wordings()
-    if turn in words["standing_turns"] and drift < 0.4:
+    if turn in words["standing_turns"] and drift < _ON_THE_SPOT:
         yield Found(f"turn {turn}", str(rng.choice(words["standing_turns"][turn])), window.start, window.stop)
     still = np.linalg.norm(np.diff(body.around[window], axis=0), axis=-1).mean() * body.fps < 0.06
     if turn == "none" and still and body.lean[window].max() < 30.0:

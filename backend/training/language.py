@@ -1,8 +1,9 @@
 """Training of the language model's adapter: instructions drawn from a built data set, answers in codes of a tokenizer."""
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,8 @@ class LanguageTraining:
     as much after it. `crop_share` of the other clips are cut to a shorter length; `timed_share` of the prompts state it.
     `retimed_share` of the examples are faster or slower by the factor `retimed`. In each example up to `corrupted_most` of the
     codes that the model reads, though not those that it must answer, are those of other places, as its own will be that it goes on from.
-    `only` names one task to train instead of all.
+    `only` names one task to train instead of all. `contrast_share` of the examples whose captions name a side are read once more
+    with left and right exchanged, which must make their answers less likely; that counts `contrast_weight`.
     """
 
     base: BaseModel = SMOLLM2
@@ -76,6 +78,8 @@ class LanguageTraining:
     only: str = ""
     most_keys: int = 3
     finer_weight: float = 0.25
+    contrast_share: float = 0.6
+    contrast_weight: float = 0.1
     evaluate_every: int = 100
     seed: int = 123
 
@@ -211,6 +215,12 @@ class Examples:
         return self.tokenizer.encode_held(torch.from_numpy((held - self.dataset.mean) / self.dataset.std).to(self.device)).tolist()
 
 
+def _same_codes(one: VQVAE, other: VQVAE) -> bool:
+    """Whether codes mean the same in two tokenizers of a form, as they do when the second was trained on from the first."""
+    pairs = [(a.codebook.cpu(), b.codebook.cpu()) for a, b in zip(one.quantizers, other.quantizers, strict=True)]
+    return all(bool((torch.cdist(b, a).argmin(-1) == torch.arange(len(a))).float().mean() > 0.5) for a, b in pairs)
+
+
 def _stretched(clip: Clip, stretch: float) -> int:
     """How many frames a clip has that is `stretch` times as long."""
     return round(clip.frames * stretch)
@@ -220,7 +230,7 @@ class LanguageTrainee:
     """The adapted model, its optimizer, and batches drawn by the number of the step."""
 
     def __init__(self, dataset: Dataset, tokenizer: VQVAE, config: LanguageTraining, device: str, begin: Bundle | None = None) -> None:
-        """With `begin` training starts from the adapter of that bundle, and from its motion rows if its tokenizer is the same."""
+        """With `begin` training starts from the adapter of that bundle, and from its motion rows if its codes mean the same."""
         torch.manual_seed(config.seed)
         self.config, self.device = config, device
         self.examples = Examples(dataset, tokenizer, config, device)
@@ -236,10 +246,7 @@ class LanguageTrainee:
         self.model = MotionLanguageModel(causal, text_tokenizer, config.adapter, codes, levels).to(device)
         self.model.start_rows_from([quantizer.codebook for quantizer in tokenizer.quantizers])
         if begin is not None:
-            same = begin.network == tokenizer.config and all(
-                torch.equal(one.codebook.half().cpu(), other.codebook.half().cpu())  # bundles hold half floats
-                for one, other in zip(begin.tokenizer().quantizers, tokenizer.quantizers, strict=True)
-            )
+            same = begin.network == tokenizer.config and _same_codes(begin.tokenizer(), tokenizer)
             self.model.start_from(begin.adapter_tensors(), rows=same)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
@@ -251,31 +258,42 @@ class LanguageTrainee:
         self.model.train()
         rng = np.random.default_rng((self.config.seed, step))
         corrupted_most = self.config.corrupted_most if self.model.motion is not None else 0.0  # digits have no place of their own
-        losses, _ = self._loss(self._batch(step), rng, corrupted_most)
-        return losses[0] + self.config.finer_weight * losses[1:].sum()
+        drawn = self._batch(step)
+        wrong = exchanged(drawn, rng, self.config.contrast_share)
+        losses, _, margins = self._loss(drawn, rng, corrupted_most, wrong)
+        loss = losses[0] + self.config.finer_weight * losses[1:].sum()
+        return loss + self.config.contrast_weight * F.softplus(-margins).mean() if wrong else loss
 
     def evaluate(self) -> dict[str, float]:
-        """Loss per first code and per finer one, share of first codes guessed right, on the same 64 examples of each split."""
+        """Losses of first and finer codes, share of first codes guessed right and of sides told apart, on 64 examples of each split."""
         figures = {}
         for split in ("val", "test"):
             if self.scenes[split].clips:
-                losses, right = self.held_out(split, 64)
+                losses, right, sides = self.held_out(split, 64)
                 figures |= {f"{split}_loss": round(losses[0], 4), f"{split}_accuracy": round(right, 4)}
+                if not np.isnan(sides):
+                    figures[f"{split}_sides"] = round(sides, 4)
                 if len(losses) > 1:
                     figures[f"{split}_finer_loss"] = round(float(np.mean(losses[1:])), 4)
         return figures
 
     @torch.no_grad()
-    def held_out(self, split: str, examples: int, task: str = "") -> tuple[list[float], float]:
-        """Losses of each level and the share of first codes guessed right on examples of a split, always the same, of one task or all."""
+    def held_out(self, split: str, examples: int, task: str = "") -> tuple[list[float], float, float]:
+        """Figures on examples of a split, always the same, of one task or all.
+
+        The losses of each level, the share of first codes guessed right, and of the answers whose captions name a side the share
+        that is likelier than with left and right exchanged.
+        """
         self.model.eval()
-        parts = []
+        parts, margins = [], []
         for i in range(max(1, examples // self.config.batch)):
             rng = np.random.default_rng((self.config.seed, 1, i))
             drawn = [self.examples.draw(rng, self.scenes[split], task) for _ in range(self.config.batch)]
-            parts.append(self._loss(drawn, rng, 0.0))
+            losses, right, differences = self._loss(drawn, rng, 0.0, exchanged(drawn, rng, 1.0))
+            parts.append((losses, right))
+            margins.append(differences)
         losses, right = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
-        return losses.tolist(), float(right)
+        return losses.tolist(), float(right), float((torch.cat(margins) > 0).float().mean())  # not a number where no side is named
 
     def _batch(self, step: int) -> list[Example]:
         """The examples of a step. Those of a few steps are drawn together and dealt out by length, so that little is padded."""
@@ -286,21 +304,30 @@ class LanguageTrainee:
         first = int(rng.permutation(_DEALT)[turn]) * batch
         return drawn[first : first + batch]
 
-    def _loss(self, drawn: Sequence[Example], rng: np.random.Generator, corrupted_most: float) -> tuple[Tensor, Tensor]:
-        """Cross-entropy (levels,) over the answers' rows and finer codes, and the share of rows that are the likeliest."""
+    def _loss(
+        self, drawn: Sequence[Example], rng: np.random.Generator, corrupted_most: float, wrong: dict[int, str]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Cross-entropy (levels,) over the answers' rows and finer codes, and the share of rows that are the likeliest.
+
+        `wrong` are wrong captions for some of the examples; the third are the nats (len(wrong),) by which the true one makes the
+        answer's rows likelier.
+        """
         vocabulary = self.model.vocabulary
         answers = [self.examples.codes(example.cut) for example in drawn]
         anything = [code for codes in answers for code in codes]
-        ids, targets = [], []
-        for instruction, codes in zip(self.examples.instructions(drawn), answers, strict=True):
-            prompt = vocabulary.prompt(build_prompt(instruction, self.examples.template))
-            answer = vocabulary.answer(codes)
+        instructions = self.examples.instructions(drawn)
+        read = []
+        for codes in answers:
             corrupted = rng.random(len(codes)) < rng.uniform(0.0, corrupted_most)
             others = rng.integers(len(anything), size=len(codes))
-            read = vocabulary.answer([anything[i] if wrong else code for i, wrong, code in zip(others, corrupted, codes, strict=True)])
+            read.append([anything[i] if other else code for i, other, code in zip(others, corrupted, codes, strict=True)])
+        ids, targets = [], []
+        for row, caption in [*enumerate(e.caption for e in drawn), *wrong.items()]:
+            instruction, codes = replace(instructions[row], caption=caption), answers[row]
+            prompt = vocabulary.prompt(build_prompt(instruction, self.examples.template))
             course = self.model.course_for(instruction, len(codes), self.seconds_per_position)
-            ids.append(on_course(torch.cat([prompt, ids_of(vocabulary, read[:-1])]), course))
-            targets.append(F.pad(torch.tensor(answer), (0, 0, len(prompt) - 1, 0), value=NONE))
+            ids.append(on_course(torch.cat([prompt, ids_of(vocabulary, vocabulary.answer(read[row])[:-1])]), course))
+            targets.append(F.pad(torch.tensor(vocabulary.answer(codes)), (0, 0, len(prompt) - 1, 0), value=NONE))
         # Padding stands on the right, where causal attention never looks.
         padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device)
         target = torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=NONE).to(self.device)
@@ -308,6 +335,8 @@ class LanguageTrainee:
         mixed = dtype_for(self.device) is torch.bfloat16
         with autocast(self.device), disable_input_dtype_casting(self.model.adapted, active=mixed):
             hidden = self.model.hidden(padded)
+        margins = self._likelihood(hidden[list(wrong)], target[list(wrong)]) - self._likelihood(hidden[len(drawn) :], target[len(drawn) :])
+        hidden, target = hidden[: len(drawn)], target[: len(drawn)]
         wanted = target[..., 0] >= 0
         hidden, target = hidden[wanted].float(), target[wanted]
         logits = self.model.logits(hidden)
@@ -316,7 +345,27 @@ class LanguageTrainee:
         inside = target.min(-1).values >= 0  # the end of an answer has no finer codes
         hidden, target = hidden[inside], target[inside]
         losses += [F.cross_entropy(self.model.finer_logits(hidden, target[:, :n]), target[:, n]) for n in range(1, target.shape[-1])]
-        return torch.stack(losses), right
+        return torch.stack(losses), right, margins
+
+    def _likelihood(self, hidden: Tensor, target: Tensor) -> Tensor:
+        """Log-likelihood (B,) of the rows of answers, from hidden states (B, L, width) and targets (B, L, levels)."""
+        rows = target[..., 0]
+        logits = self.model.logits(hidden.float())
+        return -F.cross_entropy(logits.transpose(1, 2), rows, ignore_index=NONE, reduction="none").sum(-1)
+
+
+_SIDES = re.compile(r"\b(left|right|(?:counter|anti)-?clockwise|clockwise)\b")
+
+
+def mirrored(caption: str) -> str:
+    """The caption with left and right exchanged."""
+    others = {"left": "right", "right": "left", "clockwise": "counterclockwise"}
+    return _SIDES.sub(lambda side: others.get(side[0], "clockwise"), caption)
+
+
+def exchanged(drawn: Sequence[Example], rng: np.random.Generator, share: float) -> dict[int, str]:
+    """The captions of a share of the examples that name a side, with the other side in its place, by the examples' numbers."""
+    return {row: mirrored(e.caption) for row, e in enumerate(drawn) if _SIDES.search(e.caption) and rng.random() < share}
 
 
 def run(

@@ -201,3 +201,46 @@ def test_the_steps_of_a_round_see_different_examples(trained):
     ends = sorted((batch[0], batch[-1]) for batch in lengths)
     assert all(before[1] <= after[0] for before, after in zip(ends, ends[1:], strict=False))  # dealt by length
     assert trainee._batch(2) == batches[2]
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("a person kicks with the left leg.", "a person kicks with the right leg."),
+        ("walks clockwise, then counterclockwise", "walks counterclockwise, then clockwise"),
+        ("walks counter-clockwise", "walks clockwise"),
+        ("stands upright", "stands upright"),
+    ],
+)
+def test_sides_of_a_caption_are_exchanged(caption, expected):
+    from backend.training.language import mirrored
+
+    assert mirrored(caption) == expected
+
+
+def test_captions_are_learned_against_those_of_the_other_side(trained):
+    """Training on the contrast alone makes an answer less likely under a caption that names the wrong side."""
+    from dataclasses import replace
+
+    from backend.language.heads import AdapterConfig
+    from backend.models.base import BaseModel
+    from backend.training.language import LanguageTrainee, LanguageTraining, exchanged
+    from backend.training.tokenizer import load_trained
+
+    dataset = Dataset(trained / "data")
+    config = LanguageTraining(BaseModel(str(trained / "base")), AdapterConfig(rank=8), batch=4, shortest=4, longest=12, rate=1e-2)
+    trainee = LanguageTrainee(dataset, load_trained(trained / "tokenizer", dataset), config, "cpu")
+    rng = np.random.default_rng(0)
+    drawn = [trainee.examples.draw(rng, trainee.scenes["train"], "text") for _ in range(4)]
+    drawn = [replace(example, caption="someone waves with the left arm.") for example in drawn]
+    assert exchanged([*drawn, replace(drawn[0], caption="someone waves.")], rng, 1.0).keys() == {0, 1, 2, 3}
+
+    def margins() -> torch.Tensor:
+        return trainee._loss(drawn, np.random.default_rng(1), 0.0, exchanged(drawn, rng, 1.0))[2]
+
+    before = margins().detach()
+    for _ in range(20):
+        trainee.optimizer.zero_grad()
+        torch.nn.functional.softplus(-margins()).mean().backward()
+        trainee.optimizer.step()
+    assert (margins() > before.clamp(min=0.0) + 0.5).all()

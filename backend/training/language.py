@@ -25,6 +25,7 @@ from ..models.devices import autocast, dtype_for
 from ..motion.features import hold, retime
 from ..tokenizer.vqvae import VQVAE
 from .loop import train
+from .scenes import Scenes
 from .tokenizer import load_trained
 
 # How often each task is drawn. The last has neither text nor poses: what guidance moves away from.
@@ -107,29 +108,6 @@ class Example:
     seconds: float | None
     poses: tuple[tuple[str, float, int], ...]
     cut: Cut
-
-
-class Scenes:
-    """The clips of a split, with their captions: those that came with them, and the actions found in them by kind."""
-
-    def __init__(self, clips: Sequence[Clip], evenness: float) -> None:
-        self.clips = [clip for clip in clips if any(not c.action for c in clip.captions)]
-        self.actions: dict[str, list[tuple[Clip, Caption]]] = {}
-        for clip in clips:
-            for caption in clip.captions:
-                if caption.action:
-                    self.actions.setdefault(caption.action, []).append((clip, caption))
-        odds = np.array([len(found) for found in self.actions.values()], dtype=float) ** evenness
-        self.odds = odds / odds.sum()
-
-    def draw(self, rng: np.random.Generator, described_share: float) -> tuple[Clip, Caption]:
-        """A clip and one of its captions."""
-        if self.actions and rng.random() < described_share:
-            found = self.actions[str(rng.choice(list(self.actions), p=self.odds))]
-            return found[int(rng.integers(len(found)))]
-        clip = self.clips[int(rng.integers(len(self.clips)))]
-        captions = [c for c in clip.captions if not c.action]
-        return clip, captions[int(rng.integers(len(captions)))]
 
 
 class Examples:

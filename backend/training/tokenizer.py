@@ -16,6 +16,7 @@ from ..motion.rotations import angle_between, inverse, rotate
 from ..tokenizer.losses import LossWeights, tokenizer_loss
 from ..tokenizer.vqvae import VQVAE, VQVAEConfig
 from .loop import read_model, train
+from .scenes import Scenes
 
 _STATISTICS = "statistics.json"  # of the features, as the tokenizer reads them
 
@@ -27,8 +28,9 @@ class TokenizerTraining:
     The first `continuous_steps` train encoder and decoder alone; then the codebook is laid over their latents, which uses
     far more of it than starting from an untrained encoder. `long_share` of the steps take half as many windows, each twice as
     long, so that paths are compared for longer. `held_share` of the windows hold one pose still, as pose conditions do;
-    `retimed_share` are made slower or faster by up to the factor `retimed_most`. Where there are several levels of codes,
-    `all_levels_share` of the windows use all, the others a random number.
+    `described_share` show actions found in the motion, all kinds drawn as often as the power `evenness` of their number makes them,
+    because what is short and rare is lost among walks; `retimed_share` are made slower or faster by up to the factor
+    `retimed_most`. Where there are several levels of codes, `all_levels_share` of the windows use all, the others a random number.
     """
 
     network: VQVAEConfig = field(default_factory=VQVAEConfig)
@@ -41,6 +43,8 @@ class TokenizerTraining:
     continuous_steps: int = 0
     long_share: float = 0.0
     held_share: float = 0.1
+    described_share: float = 0.0
+    evenness: float = 0.4
     retimed_share: float = 0.0
     retimed_most: float = 1.25
     all_levels_share: float = 0.6
@@ -67,6 +71,7 @@ class TokenizerTrainee:
         self.mean, self.std = (torch.from_numpy(a).to(device) for a in (dataset.mean, dataset.std))
         self.clips = sorted(dataset.split("train"), key=lambda clip: clip.frames)
         self.frames = np.array([clip.frames for clip in self.clips])
+        self.scenes = Scenes(self.clips, config.evenness)
         longest = max(self.frames, default=0)
         if longest < config.window * (2 if config.long_share else 1):
             raise ValueError(f"The longest training clip has {longest} frames, fewer than a window has.")
@@ -116,7 +121,13 @@ class TokenizerTrainee:
         return (batch - self.dataset.mean) / self.dataset.std
 
     def _cut(self, rng: np.random.Generator, window: int) -> np.ndarray:
-        """So many frames (window, D) of a training clip, all places equally likely; of one that is shorter, all it has."""
+        """So many frames (window, D) of a training clip, all places or all actions equally likely; of one that is shorter, all it has."""
+        if self.scenes.actions and rng.random() < self.config.described_share:
+            clip, caption = self.scenes.draw(rng, 1.0)
+            if clip.frames >= window:
+                moment = rng.uniform(caption.start, caption.end) * self.dataset.skeleton.fps
+                begin = round(np.clip(moment - rng.uniform(0.0, window), 0.0, clip.frames - window))
+                return self.dataset.of(clip)[begin : begin + window]
         places = np.cumsum(np.maximum(self.frames - window + 1, 0))
         if not places[-1]:
             return self.dataset.of(self.clips[-1])

@@ -12,7 +12,7 @@ from backend.motion import rotations
 from backend.motion.skeleton import SMPL
 
 TOKENIZER = ["network.width=24", "network.code_dim=16", "network.codes=32", "batch=4", "window=32", "warmup=2", "continuous_steps=2"]
-TOKENIZER += ["long_share=0.5", "retimed_share=0.5"]
+TOKENIZER += ["long_share=0.5", "retimed_share=0.5", "described_share=0.5"]
 LANGUAGE = ["adapter.rank=2", "batch=2", "warmup=1", "shortest=4", "longest=12"]
 
 

@@ -77,6 +77,16 @@ class MotionHeads(nn.Module):
         if self.finer is not None:
             self.finer.embeddings.data.copy_(torch.stack(finer) @ projection * scale)
 
+    @torch.no_grad()
+    def carry_over(self, shares: Tensor) -> None:
+        """Go over to other codes of the first level: each takes the mean of the rows of the old ones that stood in its places.
+
+        `shares (codes, codes)` are those of the old codes for each new one.
+        """
+        for rows in (self.motion, self.head):
+            if rows is not None:
+                rows[:-1] = shares.to(rows) @ rows[:-1]
+
     def course_for(self, instruction: Instruction, length: int, seconds_per_position: float) -> Tensor | None:
         """The course of an answer of `length` positions to an instruction; None if this model is told none."""
         return course_of(instruction, length, seconds_per_position, self.vocabulary.levels) if self.course is not None else None

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from .heads import LORA, AdapterConfig, MotionHeads
+from .heads import AdapterConfig, MotionHeads
 
 # peft asks transformers for a name that transformers deprecates; nobody here can do anything about it.
 warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
@@ -70,11 +70,11 @@ class MotionLanguageModel(MotionHeads):
         self.load_heads(tensors)
         set_peft_model_state_dict(self.adapted, tensors)
 
-    def start_from(self, tensors: dict[str, Tensor], rows: bool) -> None:
-        """Begin training with what fits of the tensors that `adapter_tensors` gave; without `rows` the motion rows stay as they are."""
+    def start_from(self, tensors: dict[str, Tensor], parts: tuple[str, ...]) -> None:
+        """Begin training with those that fit of the tensors that `adapter_tensors` gave and whose names begin with one of `parts`."""
         own = self.adapter_tensors()
-        fit = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
-        self.load_adapter(own | {name: value for name, value in fit.items() if rows or name.startswith(LORA)})
+        fit = {name: value for name, value in tensors.items() if name.startswith(parts) and name in own and own[name].shape == value.shape}
+        self.load_adapter(own | fit)
 
     def merge(self) -> None:
         """Fold the adapter into the base; training is over then."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..data.dataset import Clip, Dataset
 from ..data.sources import Caption
 from ..language.course import on_course
-from ..language.heads import AdapterConfig
+from ..language.heads import LORA, AdapterConfig
 from ..language.model import MotionLanguageModel, load_causal
 from ..language.prompts import Instruction, PoseCode, build_prompt, load_template
 from ..language.vocabulary import NONE, Position, ids_of
@@ -193,12 +193,6 @@ class Examples:
         return self.tokenizer.encode_held(torch.from_numpy((held - self.dataset.mean) / self.dataset.std).to(self.device)).tolist()
 
 
-def _same_codes(one: VQVAE, other: VQVAE) -> bool:
-    """Whether codes mean the same in two tokenizers of a form, as they do when the second was trained on from the first."""
-    pairs = [(a.codebook.cpu(), b.codebook.cpu()) for a, b in zip(one.quantizers, other.quantizers, strict=True)]
-    return all(bool((torch.cdist(b, a).argmin(-1) == torch.arange(len(a))).float().mean() > 0.5) for a, b in pairs)
-
-
 def _stretched(clip: Clip, stretch: float) -> int:
     """How many frames a clip has that is `stretch` times as long."""
     return round(clip.frames * stretch)
@@ -208,7 +202,7 @@ class LanguageTrainee:
     """The adapted model, its optimizer, and batches drawn by the number of the step."""
 
     def __init__(self, dataset: Dataset, tokenizer: VQVAE, config: LanguageTraining, device: str, begin: Bundle | None = None) -> None:
-        """With `begin` training starts from the adapter of that bundle, and from its motion rows if its codes mean the same."""
+        """With `begin` training starts from that bundle, as far as its codes are those of the tokenizer."""
         torch.manual_seed(config.seed)
         self.config, self.device = config, device
         self.examples = Examples(dataset, tokenizer, config, device)
@@ -224,10 +218,42 @@ class LanguageTrainee:
         self.model = MotionLanguageModel(causal, text_tokenizer, config.adapter, codes, levels).to(device)
         self.model.start_rows_from([quantizer.codebook for quantizer in tokenizer.quantizers])
         if begin is not None:
-            same = begin.network == tokenizer.config and _same_codes(begin.tokenizer(), tokenizer)
-            self.model.start_from(begin.adapter_tensors(), rows=same)
+            self._start_from(begin)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
+
+    def _start_from(self, begin: Bundle) -> None:
+        """Take a bundle's adapter, and its motion rows if the tokenizer is the same.
+
+        Of another tokenizer with as many codes, the first codes take over what those meant that stood in their places; the finer
+        ones, which tell what first codes leave over, have nothing in common.
+        """
+        tokenizer, old = self.examples.tokenizer, begin.tokenizer()
+        same = begin.network == tokenizer.config and all(
+            torch.equal(one.codebook.half().cpu(), other.codebook.half().cpu())  # bundles hold half floats
+            for one, other in zip(old.quantizers, tokenizer.quantizers, strict=True)
+        )
+        alike = begin.network.codes == tokenizer.config.codes and begin.network.frames_per_code == tokenizer.config.frames_per_code
+        rows, finer = ("motion.", "course.") if alike else (), ("finer.",) if same else ()
+        self.model.start_from(begin.adapter_tensors(), (LORA, *rows, *finer))
+        if alike and not same:
+            self.model.carry_over(self._stood_for(begin, old.to(self.device)))
+
+    @torch.inference_mode()
+    def _stood_for(self, begin: Bundle, old: VQVAE, clips: int = 400) -> Tensor:
+        """Shares (codes, codes) of the first codes of the tokenizer `old` for each one of the own, where both write training clips."""
+        dataset, own = self.examples.dataset, self.examples.tokenizer
+        counts = torch.eye(own.config.codes) * 1e-3  # a code that is seen nowhere stays what it was
+        train = dataset.split("train")
+        for clip in train[:: max(1, len(train) // clips)]:
+            frames = clip.frames // own.config.frames_per_code * own.config.frames_per_code
+            features = dataset.of(clip)[:frames]
+            was, now = (
+                tokenizer.encode(torch.from_numpy((features - mean) / std)[None].to(self.device))[0, :, 0].cpu()
+                for tokenizer, mean, std in ((old, begin.mean, begin.std), (own, dataset.mean, dataset.std))
+            )
+            counts.index_put_((now, was), torch.ones(len(now)), accumulate=True)
+        return counts / counts.sum(-1, keepdim=True)
 
     def tensors(self) -> dict[str, Tensor]:
         return self.model.adapter_tensors()

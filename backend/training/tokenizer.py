@@ -58,6 +58,7 @@ class TokenizerTrainee:
     def __init__(self, dataset: Dataset, config: TokenizerTraining, device: str, begin: Bundle | None = None) -> None:
         """With `begin` training starts from the tokenizer of that bundle; ValueError if it is of another kind."""
         self.dataset, self.config, self.device = dataset, config, device
+        self.begun = begin is not None
         torch.manual_seed(config.seed)
         self.model = VQVAE(config.network)
         if begin is not None:
@@ -83,7 +84,7 @@ class TokenizerTrainee:
         target = torch.from_numpy(self._windows(step)).to(self.device)
         torch.manual_seed(self.config.seed + step)  # dead codes are drawn at random
         self.model.train()
-        if step == self.config.continuous_steps:
+        if step == self.config.continuous_steps and not self.begun:
             self._start_codebook(step)
         with autocast(self.device):
             if step < self.config.continuous_steps:

@@ -244,3 +244,28 @@ def test_captions_are_learned_against_those_of_the_other_side(trained):
         torch.nn.functional.softplus(-margins()).mean().backward()
         trainee.optimizer.step()
     assert (margins() > before.clamp(min=0.0) + 0.5).all()
+
+
+def test_rows_are_carried_over_to_the_codes_of_another_tokenizer(trained):
+    """The codes of a bundle's tokenizer in another order: each code that is in use finds its rows again."""
+    from backend.language.heads import AdapterConfig
+    from backend.models.base import BaseModel
+    from backend.models.bundle import open_bundle
+    from backend.training.language import LanguageTrainee, LanguageTraining
+    from backend.training.tokenizer import load_trained
+
+    begin, dataset = open_bundle(trained / "bundle"), Dataset(trained / "data")
+    tokenizer = load_trained(trained / "bundle", dataset)
+    features = torch.from_numpy((dataset.features[:80] - dataset.mean) / dataset.std)[None]
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(0))
+    before = tokenizer.encode(features)[0, :, 0]
+    tokenizer.quantizers[0].codebook.copy_(tokenizer.quantizers[0].codebook[order])
+    after = tokenizer.encode(features)[0, :, 0]
+    assert not torch.equal(before, after)
+
+    config = LanguageTraining(BaseModel(str(trained / "base")), AdapterConfig(rank=2), batch=2, shortest=4, longest=12)
+    trainee = LanguageTrainee(dataset, tokenizer, config, "cpu", begin)
+    tensors = begin.adapter_tensors()
+    assert trainee.model.motion is not None and trainee.model.head is not None
+    torch.testing.assert_close(trainee.model.motion.data[after], tensors["motion.embeddings"].float()[before], rtol=0, atol=1e-3)
+    torch.testing.assert_close(trainee.model.head.data[after], tensors["motion.rows"].float()[before], rtol=0, atol=1e-3)

@@ -139,12 +139,7 @@ def redraw() -> None:
 
 
 def _add_body(built: messages.BodyReply) -> Steps[None]:
-    yield
-    if bpy.context.mode != "OBJECT":
-        raise MotionGPTError(Code.INVALID_PARAMS, "A body can only be added in object mode.", "Switch to object mode and add it again.")
-    window = next(iter(bpy.context.window_manager.windows), None)  # a timer has none, and what it calls needs one
-    with bpy.context.temp_override(window=window) if window else contextlib.nullcontext():
-        add_body(bpy.context, built)
+    yield from add_body(built)
     push_undo("Add Body")
 
 

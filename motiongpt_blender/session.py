@@ -46,6 +46,7 @@ class Session:
         self._connection: Connection | None = None
         self._call: Call | None = None
         self._delivery: Steps[None] | None = None
+        self._delivery_words = ""
         self._abandoned: MotionGPTError | None = None
 
     @property
@@ -74,7 +75,7 @@ class Session:
         if self._connection.hello.state is State.RUNNING:
             return "Starting"
         if self._delivery is not None:
-            return "Writing keyframes"
+            return self._delivery_words
         if self._call is None:
             if self.error and self.error.code is Code.CANCELLED:
                 return self.error.message
@@ -132,7 +133,7 @@ class Session:
         def on_done(call: Call) -> None:
             self._finish(call)
             if not self.error:
-                self._delivery = on_body(call.result)
+                self._delivery, self._delivery_words = on_body(call.result), "Building the body"
 
         self._request(request, on_done)
 
@@ -219,7 +220,7 @@ class Session:
             if self.error:
                 return
             self.reply = call.result
-            self._delivery = on_reply(call.result)
+            self._delivery, self._delivery_words = on_reply(call.result), "Writing keyframes"
 
         self._request(request, on_done, on_preview)
 

@@ -111,6 +111,7 @@ def put(find: Find, order: Order, clips: Sequence[Fitted], bundle: str) -> Steps
         with Drafts() as drafts, contextlib.suppress(Gone):
             target, drafted = _target(find(), order), []
             for fitted in clips:
+                yield
                 if target is None:
                     drafted.append((yield from _write(drafts, find, action_name(order.prompt), order, fitted)))
                 else:

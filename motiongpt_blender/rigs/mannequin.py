@@ -19,30 +19,46 @@ def build_mannequin(name: str, joints: dict[str, np.ndarray], to_blender: Callab
     """A mesh object with a vertex group for each bone; `joints` are the places `(3,)` of the bones in the canonical frame."""
     description = json.loads(_PARTS.read_text(encoding="utf-8"))
     colours = list(description["colours"])
-    points, faces, face_colours = [], [], []
+    points, corners, sizes, face_colours = [], [], [], []
     groups: dict[str, list[int]] = {}
     first = 0
     for part in _both_sides(description["parts"]):
         surface = _loft(np.array(part["rings"], dtype=np.float64)) + joints[part["bone"]]
         if part.get("sole"):
             surface[..., 1] = np.maximum(surface[..., 1], 0.0)
-        corners = _faces(len(surface))
+        part_corners, part_sizes = _faces(len(surface))
         points.append(surface.reshape(-1, 3))
-        faces += [[first + corner for corner in face] for face in corners]
-        face_colours += [colours.index(part["colour"])] * len(corners)
+        corners.append(first + part_corners)
+        sizes.append(part_sizes)
+        face_colours.append(np.full(len(part_sizes), colours.index(part["colour"])))
         groups.setdefault(part["bone"], []).extend(range(first, first + len(points[-1])))
         first += len(points[-1])
 
-    mesh = bpy.data.meshes.new(name)
-    mesh.from_pydata(to_blender(np.concatenate(points)).tolist(), [], faces)
+    mesh = _mesh(name, to_blender(np.concatenate(points)), np.concatenate(corners), np.concatenate(sizes))
     for colour in description["colours"].items():
         mesh.materials.append(_material(*colour))
-    mesh.polygons.foreach_set("material_index", face_colours)
-    mesh.shade_smooth()
+    mesh.attributes.new("material_index", "INT", "FACE").data.foreach_set("value", np.concatenate(face_colours).astype(np.int32))
     body = bpy.data.objects.new(name, mesh)
     for bone, indices in groups.items():
         body.vertex_groups.new(name=bone).add(indices, 1.0, "REPLACE")
     return body
+
+
+def _mesh(name: str, points: np.ndarray, corners: np.ndarray, sizes: np.ndarray) -> bpy.types.Mesh:
+    """A smooth mesh of `points (V, 3)` whose faces have `sizes (F,)` corners each, all told in `corners`.
+
+    Through the attributes, which take arrays whole: elsewhere Blender converts the values one by one.
+    """
+    mesh = bpy.data.meshes.new(name)
+    mesh.vertices.add(len(points))
+    mesh.loops.add(len(corners))
+    mesh.polygons.add(len(sizes))
+    mesh.attributes["position"].data.foreach_set("vector", points.astype(np.float32).ravel())
+    mesh.attributes[".corner_vert"].data.foreach_set("value", corners.astype(np.int32))
+    mesh.polygons.foreach_set("loop_start", (np.cumsum(sizes) - sizes).astype(np.int32))
+    mesh.update(calc_edges=True)
+    mesh.shade_smooth()
+    return mesh
 
 
 def _both_sides(parts: list[dict]) -> Iterator[dict]:
@@ -100,10 +116,11 @@ def _smooth(rings: np.ndarray) -> np.ndarray:
     return np.concatenate([curve.reshape(-1, 5), rings[-1:]])
 
 
-def _faces(rings: int) -> list[list[int]]:
-    """Corners of the faces of a surface of `rings` rings, its two ends closed by one face each."""
+def _faces(rings: int) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of the faces of a surface of `rings` rings, its two ends closed by one face each, and how many each face has."""
     around = np.arange(_SEGMENTS)
     low = (np.arange(rings - 1)[:, None] * _SEGMENTS + around).ravel()
     low_next = (np.arange(rings - 1)[:, None] * _SEGMENTS + (around + 1) % _SEGMENTS).ravel()
     quads = np.stack([low, low_next, low_next + _SEGMENTS, low + _SEGMENTS], axis=-1)
-    return [*quads.tolist(), around[::-1].tolist(), (around + (rings - 1) * _SEGMENTS).tolist()]
+    ends = [around[::-1], around + (rings - 1) * _SEGMENTS]
+    return np.concatenate([quads.ravel(), *ends]), np.repeat([4, _SEGMENTS], [len(quads), len(ends)])

@@ -10,20 +10,26 @@ import numpy as np
 
 from ...backend.motion.clip import Clip
 from ...backend.motion.feet import runs
+from ..steps import Steps
 
 SECONDS = 0.2  # within which a foot's word begins and ceases to count
 _UP = np.array([0.0, 1.0, 0.0])
 
 
-def plant(clip: Clip, strayed: np.ndarray, heights: np.ndarray, fixed: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """How far to move the body `(T, 3)`, and after that each foot by itself `(T, 2, 3)`, left before right.
+def plant(clip: Clip, strayed: np.ndarray, heights: np.ndarray, fixed: Sequence[int]) -> Steps[tuple[np.ndarray, np.ndarray]]:
+    """How far to move the body `(T, 3)`, and after that each foot by itself `(T, 2, 3)`, left before right; in steps.
 
     `strayed (T, 2, 2, 3)` is how far the body's own feet, ankle before toe, are from the clip's, with the clip's directions;
     `heights (2, 2)` how much higher than the clip's they are when standing. At the frames `fixed` nothing is moved.
     """
     contacts = clip.contacts.reshape(-1, 2, 2)
     given = np.asarray(fixed, dtype=int)
-    wanted = np.stack([_corrections(strayed[:, side], contacts[:, side], heights[side], given) for side in range(2)], axis=1)
+    corrections = []
+    for side in range(2):
+        yield
+        corrections.append(_corrections(strayed[:, side], contacts[:, side], heights[side], given))
+    yield
+    wanted = np.stack(corrections, axis=1)
     touching = contacts.any(axis=-1).astype(float)
     reach = max(1, round(SECONDS * clip.fps))
     weights = _smooth(touching, reach) + 1e-3
@@ -66,8 +72,10 @@ def _fading(touching: np.ndarray, reach: int) -> np.ndarray:
     result = np.zeros_like(touching)
     for column, marks in zip(result.T, touching.T, strict=True):
         if marks.any():
-            nearest = np.abs(time[:, None] - np.flatnonzero(marks)).min(axis=1)
-            share = np.clip(1.0 - nearest / (reach + 1), 0.0, 1.0)
+            marked = np.flatnonzero(marks)
+            after = np.searchsorted(marked, time)
+            sides = marked[[np.maximum(after - 1, 0), np.minimum(after, len(marked) - 1)]]
+            share = np.clip(1.0 - np.abs(sides - time).min(axis=0) / (reach + 1), 0.0, 1.0)
             column[:] = share * share * (3.0 - 2.0 * share)
     return result
 

@@ -93,8 +93,7 @@ def _plant_feet(body: Body, whole: Body, clip: Clip, turns: np.ndarray, fixed: S
     heads = body.heads(turned, clip.root, _FEET.flat)
     yield
     strayed = _places(body, turned, heads) - SMPL.positions(turns, clip.root)[:, _FEET]
-    yield
-    moved, feet_moved = plant(clip, strayed, heights - SMPL.rest_heights[_FEET], fixed)
+    moved, feet_moved = yield from plant(clip, strayed, heights - SMPL.rest_heights[_FEET], fixed)
     turns, pelvis = turns.copy(), clip.root + moved
     for side, offset in zip(SIDES, np.moveaxis(feet_moved, 1, 0), strict=True):
         hip, knee, ankle = (SMPL.index(f"{side}_{part}") for part in ("hip", "knee", "ankle"))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from bodies import model_arrays
 from installed import module
 from rigs import SMPL, some_motion
 
@@ -31,7 +32,7 @@ class ScriptedConnection:
     def request(self, message: Any, on_progress: Any = None, on_preview: Any = None, on_done: Callable[..., None] | None = None) -> Any:
         call = client.Call(next(self._ids), message, on_progress, on_preview, on_done)
         self.requests.append(message)
-        self._answers.append(self._answer(call))
+        self._answers.append(self._answer(call, make_reply(message)))  # made here, not in a tick
         return call
 
     def cancel(self, call: Any) -> None:
@@ -46,19 +47,19 @@ class ScriptedConnection:
     def close(self) -> None:
         self._answers = []
 
-    def _answer(self, call: Any) -> Iterator[None]:
-        if isinstance(call.message, messages.Load):
-            self._end(call, messages.LoadReply("scripted", "none", "cpu", 20.0, 60.0, 0.0, 1.0))
+    def _answer(self, call: Any, reply: Any) -> Iterator[None]:
+        if not isinstance(call.message, messages.Generate):
+            self._end(call, reply)
             return
-        clips = [make_clip(call.message, index) for index in range(call.message.samples)]
+        first = reply.clips[0]
         for step in range(STEPS):
             yield
             call.progress = messages.Progress(call.id, "Generating", step + 1, STEPS, 10.0)
             if call.on_preview and call.message.preview:
-                there = len(clips[0].root_translation) * (step + 1) // STEPS
-                call.on_preview(messages.Preview(call.id, 0, clips[0].rotations[:there], clips[0].root_translation[:there]))
+                there = len(first.root_translation) * (step + 1) // STEPS
+                call.on_preview(messages.Preview(call.id, 0, first.rotations[:there], first.root_translation[:there]))
         yield
-        self._end(call, messages.GenerateReply(tuple(clips), call.message.fps, STEPS, 10.0, 0.1))
+        self._end(call, reply)
 
     def _refuse(self, call: Any) -> Iterator[None]:
         self._end(call, error=errors.MotionGPTError(errors.Code.CANCELLED, "Cancelled."))
@@ -69,12 +70,34 @@ class ScriptedConnection:
         call.on_done(call)
 
 
+def make_reply(message: Any) -> Any:
+    if isinstance(message, messages.Load):
+        return messages.LoadReply("scripted", "none", "cpu", 20.0, 60.0, 0.0, 1.0)
+    if isinstance(message, messages.Body):
+        return make_body()
+    if isinstance(message, messages.Generate):
+        clips = tuple(make_clip(message, index) for index in range(message.samples))
+        return messages.GenerateReply(clips, message.fps, STEPS, 10.0, 0.1)
+    return messages.Done()
+
+
+def make_body() -> Any:
+    """A body as large as SMPL-X makes them."""
+    arrays = model_arrays(55)
+    names = (*SMPL.joints, *(f"bone{number}" for number in range(55 - len(SMPL))))
+    parents = (-1, *arrays["kintree_table"][0, 1:].tolist())
+    vertices, corners = arrays["v_template"], arrays["f"]
+    faces = np.concatenate([corners, corners[:, ::-1] + [0, 0, 1]])[:-1]  # twice as many as vertices, as there
+    return messages.BodyReply("SMPL-X", names, parents, arrays["J_regressor"] @ vertices, vertices, faces, arrays["weights"])
+
+
 def make_clip(request: Any, index: int) -> Any:
     """A clip that meets the request's poses; another seed or another `index` gives another."""
     cycle = request.frames + request.loop  # its last frame is its first
     local, root = some_motion(cycle, request.seed * 100 + index)
     turn, travel = (IDENTITY, (root[-1] - root[0]) * [1.0, 0.0, 1.0]) if request.loop else (None, None)
     local, root = local[: request.frames], root[: request.frames]
-    clip = _clip.Clip(local, root, np.zeros((len(root), 4), dtype=bool), request.fps, SMPL)
+    contacts = (np.arange(len(root))[:, None] // 10 + [0, 0, 1, 1]) % 2 == 0  # the feet by turns
+    clip = _clip.Clip(local, root, contacts, request.fps, SMPL)
     clip = _fit.fit(clip, [_fit.Constraint(p.frame, p.rotations, p.root_translation) for p in request.poses])
     return messages.MadeClip(clip.local, clip.root, clip.joints, clip.contacts, 0.0, 0.0, 0.0, 0.0, turn, travel)

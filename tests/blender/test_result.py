@@ -272,8 +272,13 @@ def test_a_clip_of_the_file_is_used_again(scripted, rig):
     generate()
     first = rig.animation_data.action
     generate(prompt="someone jumps")
+    settings = bpy.context.scene.motiongpt
+    assert bpy.data.actions[settings.active_clip].name == "someone jumps"
     bpy.ops.motiongpt.use_clip(action=first.name)
     assert rig.animation_data.action is first
+    assert bpy.data.actions[settings.active_clip] is first
+    rig.animation_data.action = None
+    assert settings.active_clip == -1
     with pytest.raises(RuntimeError, match="no generated action called 'nothing'"):
         bpy.ops.motiongpt.use_clip(action="nothing")
 

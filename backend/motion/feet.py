@@ -20,7 +20,9 @@ _GIVE = 0.003  # metres that a swinging foot may sink before it is lifted, so th
 _HEEL = 0.5  # share of its height over a flat foot by which an ankle may come down on a foot that is not flat
 _STRETCH = 0.99  # share of the leg's length up to which it is stretched freely; a clip's own straight legs stay
 _SINKING = 5.0  # metres a second²: how fast the root may go down for a leg's sake
-_DEEPEST = 0.2  # metres: and how far
+_DEEPEST = 0.15  # metres: and how far
+_SHORT = 0.02  # metres by which a leg misses a contact before it takes a step instead
+_TRIES = 4  # steps that one long contact may become
 _ROOT_SECONDS, _FOOT_SECONDS = 0.3, 0.15  # time over which root and feet give way
 _LEVEL_SECONDS = 0.4  # and over which the floor of a given pose that sinks or floats goes over into the real one
 _HARD = 1e4  # weight of what must hold, against the gentleness of the way there
@@ -43,7 +45,7 @@ def lock_feet(clip: Clip, fixed: Sequence[int] = ()) -> Clip:
 
     The root goes up or down with the floor that the contacts are on, and down where a leg would not reach. Of all ways in
     which the feet can be still the one with the least added acceleration is taken. A foot that stands in different places at
-    two of the frames `fixed` takes a step between them.
+    two of the frames `fixed` takes a step between them, and so does one that its leg cannot keep where it touches the floor.
     """
     legs = _legs(clip.skeleton)
     clip = replace(clip, contacts=_plausible(clip))
@@ -52,8 +54,13 @@ def lock_feet(clip: Clip, fixed: Sequence[int] = ()) -> Clip:
     clip = _onto_floor(clip, legs, pinned)
     joints = clip.joints
     clip, clearances = _stepping(clip, joints, legs, np.flatnonzero(pinned))
-    goals = [joints[:, leg.ankle] + _offset(clip, joints, leg, pinned, c) for leg, c in zip(legs, clearances, strict=True)]
-    clip = _within_reach(clip, joints, legs, goals, pinned)
+    deepest = _deepest(clip, pinned)
+    goals, drops = _goals(clip, joints, legs, pinned, clearances)
+    for _ in range(_TRIES):
+        if not _step_where_short(clip, legs, clearances, drops - deepest):
+            break
+        goals, drops = _goals(clip, joints, legs, pinned, clearances)
+    clip = _lowered(clip, np.minimum(np.max(drops, axis=0), deepest), pinned)
     local = clip.local
     for leg, goal in zip(legs, goals, strict=True):
         local = _reach(local, clip.root, clip.skeleton, leg, goal, pinned)
@@ -189,21 +196,52 @@ def _offset(clip: Clip, joints: np.ndarray, leg: _Leg, pinned: np.ndarray, clear
     return offset
 
 
-def _within_reach(clip: Clip, joints: np.ndarray, legs: Sequence[_Leg], goals: Sequence[np.ndarray], pinned: np.ndarray) -> Clip:
-    """The clip with the root lowered where a leg is too short for its goal."""
-    needed, drop = np.zeros(len(clip)), np.zeros(len(clip))
-    for leg, goal in zip(legs, goals, strict=True):
-        way = goal - joints[:, leg.hip]
-        level = np.square(way[:, [0, 2]]).sum(axis=-1)
-        needed = np.maximum(needed, -way[:, 1] - np.sqrt(np.maximum(_length(joints, leg) ** 2 - level, 0.0)))
-    if pinned.any():  # there is no time to sink far before or after a given pose
-        seconds = np.abs(np.arange(len(clip))[:, None] - np.flatnonzero(pinned)).min(axis=1) / clip.fps
-        needed = np.minimum(needed, 0.5 * _SINKING * seconds**2)
-    needed = np.minimum(needed, _DEEPEST)
+def _deepest(clip: Clip, pinned: np.ndarray) -> np.ndarray:
+    """How far `(T,)` the root may go down for a leg's sake: there is no time to sink far before or after a given pose."""
+    if not pinned.any():
+        return np.full(len(clip), _DEEPEST)
+    seconds = np.abs(np.arange(len(clip))[:, None] - np.flatnonzero(pinned)).min(axis=1) / clip.fps
+    return np.minimum(_DEEPEST, 0.5 * _SINKING * seconds**2)
+
+
+def _goals(
+    clip: Clip, joints: np.ndarray, legs: Sequence[_Leg], pinned: np.ndarray, clearances: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Where each ankle is to be `(T, 3)`, and how far the root would have to go down for each leg to reach it `(2, T)`."""
+    goals = [joints[:, leg.ankle] + _offset(clip, joints, leg, pinned, c) for leg, c in zip(legs, clearances, strict=True)]
+    return goals, np.stack([_drop(joints, leg, goal) for leg, goal in zip(legs, goals, strict=True)])
+
+
+def _drop(joints: np.ndarray, leg: _Leg, goal: np.ndarray) -> np.ndarray:
+    """How far `(T,)` the root would have to go down for the ankle to reach `goal (T, 3)`."""
+    way = goal - joints[:, leg.hip]
+    level = np.square(way[:, [0, 2]]).sum(axis=-1)
+    return np.maximum(-way[:, 1] - np.sqrt(np.maximum(_length(joints, leg) ** 2 - level, 0.0)), 0.0)
+
+
+def _step_where_short(clip: Clip, legs: Sequence[_Leg], clearances: np.ndarray, missing: np.ndarray) -> bool:
+    """Have legs take a step where they miss a contact by too much of `missing (2, T)` metres; whether there was one.
+
+    The steps are written into the clip's contacts and into `clearances (2, T)`.
+    """
+    stepped = False
+    for leg, clearance, short in zip(legs, clearances, missing, strict=True):
+        touching = clip.contacts[:, list(leg.columns)].any(axis=-1)
+        for begin, end in runs((short > _SHORT) & touching):
+            middle = begin + int(np.argmax(short[begin:end]))
+            away = np.abs(np.arange(len(clip)) - middle) / (_STEP_SECONDS * clip.fps / 2)
+            clip.contacts[np.ix_(away < 1.0, list(leg.columns))] = False
+            clearance[:] = np.maximum(clearance, _STEP_HEIGHT * np.cos(np.pi / 2 * np.minimum(away, 1.0)) ** 2)
+            stepped = True
+    return stepped
+
+
+def _lowered(clip: Clip, needed: np.ndarray, pinned: np.ndarray) -> Clip:
+    """The clip with the root lowered, slowly, by at least `needed (T,)`."""
     if not np.any(needed > 1e-4):
         return clip
     stiffness = _stiffness(_FOOT_SECONDS, clip)
-    weights, wanted = 1.0 + _HARD * stiffness * pinned, np.zeros(len(clip))
+    drop, weights, wanted = np.zeros(len(clip)), 1.0 + _HARD * stiffness * pinned, np.zeros(len(clip))
     for _ in range(3):
         drop = settle(stiffness, weights, wanted[:, None])[:, 0]
         short = (drop < needed) & ~pinned

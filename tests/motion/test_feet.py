@@ -78,6 +78,22 @@ def test_feet_stay_still_after_a_fit(clips):
         assert slide(locked) < 1.0
 
 
+def test_a_foot_that_its_leg_cannot_keep_on_the_floor_takes_a_step():
+    """Somebody who glides over the floor with both feet said to touch it walks instead."""
+    frames = 60
+    local = np.tile(rotations.IDENTITY, (frames, len(SMPL), 1))
+    root = np.array([0.0, SMPL.rest_height, 0.0]) + np.arange(frames)[:, None] * [0.0, 0.0, 0.03]
+    gliding = Clip(local, root, np.ones((frames, 4), dtype=bool), 20.0, SMPL)
+    locked = lock_feet(gliding)
+    assert slide(locked) < 1.0 < slide(gliding)
+    assert below_floor(locked) < 5.0
+    assert (gliding.root[:, 1] - locked.root[:, 1]).max() < 0.2
+    left, right = (locked.contacts[:, columns].any(axis=1) for columns in ((0, 1), (2, 3)))
+    assert left.any() and right.any() and not left.all() and not right.all()
+    lifted = locked.joints[:, SMPL.index("left_ankle"), 1] - SMPL.rest_heights[SMPL.index("left_ankle")]
+    assert lifted[~left].max() > 0.03
+
+
 def test_between_two_poses_that_stand_apart_a_foot_takes_a_step():
     """Both feet planted all the time, and two given poses half a step apart: each foot is lifted once, and stands otherwise."""
     local = np.tile(rotations.IDENTITY, (60, len(SMPL), 1))

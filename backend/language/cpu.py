@@ -1,55 +1,76 @@
-"""The engine for the CPU: the backbone's weights in the form that the compiled kernels read."""
+"""The engine for the CPU and the read-outs of codes: the weights in the form that the compiled kernels read."""
 
 import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numba
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.base import cache_folder
 from .engine import Layer, Shape, rotary_tables
+from .heads import MotionHeads
+
+_FEW = 4  # rows below which waking other threads takes longer than to read out what is wanted of them
+
+
+class Team:
+    """Threads that go through a compiled function together."""
+
+    def __init__(self) -> None:
+        self.size = torch.get_num_threads()
+        self._others = ThreadPoolExecutor(max(1, self.size - 1))
+
+    def run(self, function: Any, *arguments: Any, threads: int) -> Any:
+        """`function(part, parts, arrivals, *arguments)` on so many threads, each with its part; what the first of them returns."""
+        if not function.signatures:
+            threads = 1  # what is compiled in a thread of the pool might not find room for it on the thread's stack
+        arrivals = np.zeros(1, np.int64)
+        others = [self._others.submit(function, part, threads, arrivals, *arguments) for part in range(1, threads)]
+        result = function(0, threads, arrivals, *arguments)
+        for other in others:
+            other.result()
+        return result
 
 
 class CpuEngine:
-    """Runs `kernels.forward`; sums are float32 whatever the precision of the weights."""
+    """Runs `kernels.forward`."""
 
     device = torch.device("cpu")
 
     def __init__(self, shape: Shape, layers: Iterator[Layer], last_norm: Tensor, precision: str) -> None:
-        self.shape = shape
-        kernels = load_kernels()
-        self._forward, self._stride = kernels.forward, kernels.STRIDE
+        self.shape, self.precision, self.team = shape, precision, Team()
+        self._kernels = load_kernels()
+        if any(size % self._kernels.OUTPUTS for size in (shape.head_dim, shape.width, shape.inner)):
+            raise ValueError(f"The base model's sizes must be multiples of {self._kernels.OUTPUTS}.")
         sizes = {
             "qkv": ((shape.heads + 2 * shape.groups) * shape.head_dim, shape.width),
             "out": (shape.width, shape.heads * shape.head_dim),
             "gate_up": (2 * shape.inner, shape.width),
             "down": (shape.width, shape.inner),
         }
-        kind = {"float32": np.float32, "bfloat16": np.int16, "int8": np.int8}[precision]
-        matrices = {
-            name: kernels.Matrix(np.empty((shape.layers, *size), kind), np.ones((shape.layers, size[0]), np.float32))
-            for name, size in sizes.items()
-        }
+        matrices = {name: _room_for(shape.layers, *size, precision) for name, size in sizes.items()}
         norms = np.empty((2 * shape.layers + 1, shape.width), np.float32)
         for i, layer in enumerate(layers):
             for name, matrix in matrices.items():
-                _store(getattr(layer, name), matrix.weights[i], matrix.scales[i], precision)
+                _store(getattr(layer, name), matrix, i, precision)
             norms[2 * i], norms[2 * i + 1] = layer.before_attention, layer.before_mlp
         norms[-1] = last_norm
-        self._layers = kernels.Layers(**matrices, norms=norms)
-        self._threads = min(torch.get_num_threads(), numba.get_num_threads())
+        self._layers = self._kernels.Layers(**matrices, norms=norms)
 
     def start(self, batch: int, room: int) -> None:
         shape = self.shape
-        room += -room % self._stride
+        room += -room % self._kernels.STRIDE
         self._keys = np.zeros((shape.layers, batch, shape.groups, room, shape.head_dim), np.float32)
         self._values = np.zeros((shape.layers, batch, shape.groups, shape.head_dim, room), np.float32)
         self._cosines, self._sines = (table.numpy() for table in rotary_tables(self.shape, room))
@@ -59,20 +80,64 @@ class CpuEngine:
 
     def run(self, x: Tensor, places: Tensor) -> Tensor:
         batch, length, width = x.shape
-        numba.set_num_threads(self._threads)  # it is a setting of the calling thread
-        hidden = self._forward(
+        shape, rows = self.shape, batch * length
+        hidden = self.team.run(
+            self._kernels.forward,
             x.reshape(-1, width).numpy().copy(),
             np.repeat(np.arange(batch), length),
             places.reshape(-1).numpy(),
             self._layers,
+            _empty(rows, (shape.heads + 2 * shape.groups) * shape.head_dim),
+            _empty(rows, shape.heads * shape.head_dim),
+            _empty(rows, shape.inner),
             self._keys,
             self._values,
             self._cosines,
             self._sines,
-            self.shape.epsilon,
-            self._threads,
+            shape.epsilon,
+            threads=self.team.size,
         )
         return torch.from_numpy(hidden).view(batch, length, width)
+
+
+class CpuReadOut:
+    """Computes what `MotionHeads.logits` and `finer_logits` do, with weights as precise as those of the engine."""
+
+    def __init__(self, heads: MotionHeads, engine: CpuEngine) -> None:
+        self._kernels, self._team, precision = load_kernels(), engine.team, engine.precision
+        self._count = len(heads.rows())
+        self._rows = _matrix([heads.rows()], precision)
+        if heads.motion is None or heads.finer is None:
+            return
+        readers = list(heads.finer.readers)
+        self._readers = self._kernels.Readers(
+            heads.motion.detach().numpy(),
+            heads.finer.embeddings.detach().numpy(),
+            _matrix([reader.hidden.weight for reader in readers], precision),
+            _biases([reader.hidden.bias for reader in readers]),
+            _matrix([reader.chosen.weight for reader in readers], precision),
+            _matrix([reader.mix.weight for reader in readers], precision),
+            _biases([reader.mix.bias for reader in readers]),
+            _matrix([reader.rows.weight for reader in readers], precision),
+            _biases([reader.rows.bias for reader in readers]),
+        )
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores (B, R) of the output rows after hidden states (B, width)."""
+        scores = _empty(len(hidden), self._rows.scales.shape[1])
+        self._run(self._kernels.score, hidden, self._rows, scores)
+        return torch.from_numpy(scores[:, : self._count])
+
+    def finer_logits(self, hidden: Tensor, chosen: Tensor) -> Tensor:
+        """Scores (B, codes) of the next finer code after the row and the finer codes `chosen (B, n)`."""
+        state, mixed = (_empty(len(hidden), self._readers.mix_bias.shape[1]) for _ in range(2))
+        scores = _empty(len(hidden), self._readers.rows_bias.shape[1])
+        self._run(self._kernels.read, hidden, chosen.numpy(), self._readers, state, mixed, scores)
+        return torch.from_numpy(scores[:, : self._readers.finer.shape[1]])
+
+    def _run(self, function: Callable[..., None], hidden: Tensor, *arguments: Any) -> None:
+        threads = self._team.size if len(hidden) >= _FEW else 1
+        self._team.run(function, hidden.contiguous().numpy(), *arguments, threads=threads)
 
 
 @lru_cache
@@ -96,13 +161,40 @@ def load_kernels() -> ModuleType:
     return module
 
 
-def _store(weight: Tensor, into: np.ndarray, scales: np.ndarray, precision: str) -> None:
+def _empty(*size: int) -> np.ndarray:
+    return np.empty(size, np.float32)
+
+
+def _biases(tensors: Sequence[Tensor]) -> np.ndarray:
+    """Biases (layers, out), padded as the matrices are that they go with."""
+    stacked = torch.stack(list(tensors)).detach()
+    return F.pad(stacked, (0, -stacked.shape[1] % load_kernels().OUTPUTS)).numpy()
+
+
+def _matrix(weights: Sequence[Tensor], precision: str) -> Any:
+    """Matrices (out, in) of one size each, for the kernels."""
+    made = _room_for(len(weights), *weights[0].shape, precision)
+    for layer, weight in enumerate(weights):
+        _store(weight.detach(), made, layer, precision)
+    return made
+
+
+def _room_for(layers: int, outputs: int, inputs: int, precision: str) -> Any:
+    kernels, kind = load_kernels(), {"float32": np.float32, "bfloat16": np.int16, "int8": np.int8}[precision]
+    across, along = kernels.OUTPUTS, kernels.inputs_at_once(numba.from_dtype(np.dtype(kind)))
+    groups, steps = -(-outputs // across), -(-inputs // along)
+    return kernels.Matrix(np.empty((layers, groups, steps, across, along), kind), np.ones((layers, groups * across), np.float32))
+
+
+def _store(weight: Tensor, into: Any, layer: int, precision: str) -> None:
     """A matrix (out, in) into its place, rounded; int8 with a scale for every output."""
+    target = torch.from_numpy(into.weights[layer])
+    groups, steps, across, along = target.shape
+    weight = F.pad(weight, (0, steps * along - weight.shape[1], 0, groups * across - weight.shape[0]))
     if precision == "int8":
         scale = weight.abs().amax(1).clamp(min=1e-12) / 127
-        scales[:] = scale
-        torch.from_numpy(into).copy_((weight / scale[:, None]).round_())
+        into.scales[layer] = scale
+        weight = (weight / scale[:, None]).round_()
     elif precision == "bfloat16":
-        torch.from_numpy(into).copy_(weight.bfloat16().view(torch.int16))
-    else:
-        torch.from_numpy(into).copy_(weight)
+        weight = weight.bfloat16().view(torch.int16)
+    target.copy_(weight.view(groups, across, steps, along).transpose(1, 2))

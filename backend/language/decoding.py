@@ -186,20 +186,22 @@ def _grow(
         if cancelled():
             raise Cancelled
         hidden = sequences.last
-        allowed = torch.stack([anything if rows is None else rows for rows in legal])
-        logits = model.logits(hidden)
+        logits = model.logits(hidden).cpu()
         due = _poses_due(courses, chosen) if pull else None
+        dice = torch.stack([torch.rand(vocabulary.levels, generator=source) for source in noise], dim=-1)
         scores = _guide(logits, sampling, guided)
-        picked = choose_rows(scores if pull is None or due is None else pull(scores, None, due), allowed, sampling, noise)[:, None]
+        scores = scores if pull is None or due is None else pull(scores, None, due)
+        picked = choose_rows(scores, torch.stack([anything if rows is None else rows for rows in legal]), sampling, dice[0])[:, None]
         if guided and agreement is not None:
-            asked, unasked = logits.cpu().log_softmax(-1).chunk(2)
+            asked, unasked = logits.log_softmax(-1).chunk(2)
             still_growing = torch.tensor([rows is not None for rows in legal])
             agreement += (asked - unasked).gather(-1, picked)[:, 0] * still_growing
-        for _ in range(vocabulary.levels - 1):
-            scores = _guide(model.finer_logits(hidden, _for_each_prompt(picked.to(hidden.device), len(hidden))), sampling, guided)
+        for level in range(1, vocabulary.levels):
+            finer = model.finer_logits(hidden, _for_each_prompt(picked.to(hidden.device), len(hidden))).cpu()
+            scores = _guide(finer, sampling, guided)
             scores = scores if pull is None or due is None else pull(scores, picked, due)
-            finer = choose_rows(scores, torch.ones_like(scores, dtype=torch.bool), sampling, noise)
-            picked = torch.cat([picked, finer[:, None]], dim=-1)
+            code = choose_rows(scores, torch.ones_like(scores, dtype=torch.bool), sampling, dice[level])
+            picked = torch.cat([picked, code[:, None]], dim=-1)
         positions = [tuple(position) for position in picked.tolist()]
         for rows, position, mine in zip(chosen, positions, legal, strict=True):
             if mine is not None:
@@ -234,11 +236,14 @@ def _told(model: Model, chosen: Sequence[Sequence[Position]], courses: Sequence[
 
 
 def _guide(logits: Tensor, sampling: Sampling, guided: bool) -> Tensor:
-    """The scores to choose by, on the CPU; where `guided`, `logits` are those with the caption and below them those without."""
+    """The scores to choose by; where `guided`, `logits` are those with the caption and below them those without.
+
+    Logits are log-probabilities but for a constant, and what is added to all scores of a row changes no choice.
+    """
     if not guided:
-        return logits.cpu()
-    asked, unasked = logits.cpu().log_softmax(-1).chunk(2)
-    return unasked + sampling.guidance * (asked - unasked)
+        return logits
+    asked, unasked = logits.chunk(2)
+    return unasked.lerp(asked, sampling.guidance)
 
 
 def _for_each_prompt(values: Tensor, rows: int) -> Tensor:
@@ -246,14 +251,9 @@ def _for_each_prompt(values: Tensor, rows: int) -> Tensor:
     return values.repeat(rows // len(values), *[1] * (values.ndim - 1))
 
 
-def choose_rows(logits: Tensor, legal: Tensor, sampling: Sampling, noise: Sequence[torch.Generator]) -> Tensor:
-    """One row index (B,) of each of `logits (B, R)`, only where `legal (B, R)` is true, drawn with a noise of its own each."""
-    logits = logits.masked_fill(~legal, -torch.inf)
-    if sampling.temperature == 0:
-        return logits.argmax(-1)
-    if 0 < sampling.top_k < logits.shape[-1]:
-        floor = logits.topk(sampling.top_k).values[:, -1:]
-        logits = logits.masked_fill(logits < floor, -torch.inf)
-    # The row whose exponential clock rings first is a draw from the distribution.
-    clocks = torch.stack([torch.empty(logits.shape[-1]).exponential_(generator=source) for source in noise])
-    return ((logits / sampling.temperature).softmax(-1) / clocks).argmax(-1)
+def choose_rows(logits: Tensor, legal: Tensor, sampling: Sampling, dice: Tensor) -> Tensor:
+    """One row index (B,) of each of `logits (B, R)`, only where `legal (B, R)` is true, as `dice (B,)` fall, from 0 to 1."""
+    from .cpu import load_kernels  # here, because compiled kernels take a moment to import
+
+    drawn = load_kernels().draw(logits.contiguous().numpy(), legal.numpy(), float(sampling.temperature), sampling.top_k, dice.numpy())
+    return torch.from_numpy(drawn)

@@ -33,6 +33,18 @@ class EngineModel(MotionHeads):
         self.engine: Engine = make_engine(checkpoint, left, config.alpha / config.rank, device, precision)
         self._base_rows = checkpoint.output[self.vocabulary.rows].float() if self.head is None else None
         self.to(self.engine.device).eval().requires_grad_(False)
+        self._read_out = None
+        if device == "cpu":
+            from .cpu import CpuEngine, CpuReadOut  # here, because compiled kernels take a moment to import
+
+            assert isinstance(self.engine, CpuEngine)
+            self._read_out = CpuReadOut(self, self.engine)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return super().logits(hidden) if self._read_out is None else self._read_out.logits(hidden)
+
+    def finer_logits(self, hidden: Tensor, chosen: Tensor) -> Tensor:
+        return super().finer_logits(hidden, chosen) if self._read_out is None else self._read_out.finer_logits(hidden, chosen)
 
     def base_rows(self) -> Tensor:
         assert self._base_rows is not None

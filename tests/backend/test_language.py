@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from backend.language.decoding import Cancelled, Sampling, choose_rows, noise_of, sample_codes, sample_each
+from backend.language.decoding import Cancelled, Sampling, choose_rows, sample_codes, sample_each
 from backend.language.heads import AdapterConfig
 from backend.language.model import MotionLanguageModel, load_causal
 from backend.language.prompts import Instruction, PoseCode, build_prompt, load_template
@@ -169,13 +169,19 @@ def test_cancel_is_asked_before_every_token(model):
     assert len(told) == 3
 
 
-def test_top_k_keeps_k_rows():
-    logits = torch.arange(10.0)[None]
-    legal = torch.ones(1, 10, dtype=torch.bool)
-    legal[0, 9] = False
-    noise = noise_of(0, 1)
-    drawn = {int(choose_rows(logits * 0.01, legal, Sampling(1.0, 3), noise)) for _ in range(200)}
-    assert drawn == {6, 7, 8}
+def test_rows_are_drawn_as_often_as_they_are_likely():
+    logits = torch.tensor([0.5, 1.5, 0.0, 2.0, 3.0]).log()
+    legal = torch.tensor([True, True, True, True, False])
+    dice = (torch.arange(4000) + 0.5) / 4000
+    many = (logits.expand(4000, -1), legal.expand(4000, -1).contiguous())
+    for sampling, expected in (
+        (Sampling(1.0, 0), [0.125, 0.375, 0.0, 0.5, 0.0]),
+        (Sampling(0.5, 0), [0.25 / 6.5, 2.25 / 6.5, 0.0, 4.0 / 6.5, 0.0]),
+        (Sampling(1.0, 2), [0.0, 1.5 / 3.5, 0.0, 2.0 / 3.5, 0.0]),
+        (Sampling(0.0, 0), [0.0, 0.0, 0.0, 1.0, 0.0]),
+    ):
+        shares = choose_rows(*many, sampling, dice).bincount(minlength=5) / 4000
+        torch.testing.assert_close(shares, torch.tensor(expected), atol=1e-3, rtol=0)
 
 
 def test_merging_the_adapter_keeps_the_scores(base):

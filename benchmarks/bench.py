@@ -215,11 +215,12 @@ def decode(generator: Generator) -> None:
     bandwidth = figure(bandwidths)
     row("memory, read by a sum over 256 MB", bandwidth, "GB/s")
     shape = models["int8"].engine.shape  # pyright: ignore[reportAttributeAccessIssue]
-    head = sum(tensor.nbytes for tensor in generator.model.head_tensors().values()) / 2  # pyright: ignore[reportAttributeAccessIssue]
+    heads = generator.model.head_tensors()  # pyright: ignore[reportAttributeAccessIssue]
+    read_out = sum(heads[name].numel() for name in heads if name == "motion.rows" or name.startswith("finer.readers"))
     shares = {}
     for name, speed in speeds.items():
         each = {"int8": 1, "bfloat16": 2}.get(name.split(",")[0], 4)
-        read = shape.parameters * each + head
+        read = (shape.parameters + read_out) * each
         shares[name] = read * speed.median / 1e9 / bandwidth.median
         note = "" if "transformers" in name else f"{read / 1e6:.0f} MB a token, {shares[name]:.0%} of the limit"
         row(name, speed, "tokens/s", note)

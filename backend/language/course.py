@@ -57,7 +57,8 @@ class CourseRows(nn.Module):
         self.pose = nn.Parameter(torch.zeros(width, width))
 
     def forward(self, rows: Tensor, poses: Tensor) -> Tensor:
-        """What to add (..., width) for a course's rows (..., 2 + levels) whose poses are embedded as `poses (..., width)`."""
+        """What to add (..., width) for a course's rows (..., 2 + levels); `poses (n, width)` embed those of the rows that have one."""
         left, until = rows[..., 0], rows[..., 1]
-        told = self.left[left.clamp(0, _FARTHEST)] * (left >= 0)[..., None]
-        return told + (self.until[until.clamp(0, _FARTHEST)] + poses @ self.pose) * (until >= 0)[..., None]
+        told, due = self.left[left.clamp(0, _FARTHEST)] * (left >= 0)[..., None], until >= 0
+        of_poses = self.until[until[due].clamp(max=_FARTHEST)] + poses @ self.pose
+        return told.index_put((due,), of_poses.to(told.dtype), accumulate=True)

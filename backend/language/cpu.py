@@ -27,9 +27,9 @@ _FEW = 4  # rows below which waking other threads takes longer than to read out 
 class Team:
     """Threads that go through a compiled function together."""
 
-    def __init__(self) -> None:
-        self.size = torch.get_num_threads()
-        self._others = ThreadPoolExecutor(max(1, self.size - 1))
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._others = ThreadPoolExecutor(max(1, size - 1))
 
     def run(self, function: Any, *arguments: Any, threads: int) -> Any:
         """`function(part, parts, arrivals, *arguments)` on so many threads, each with its part; what the first of them returns."""
@@ -49,7 +49,7 @@ class CpuEngine:
     device = torch.device("cpu")
 
     def __init__(self, shape: Shape, layers: Iterator[Layer], last_norm: Tensor, precision: str) -> None:
-        self.shape, self.precision, self.team = shape, precision, Team()
+        self.shape, self.precision, self.team = shape, precision, Team(torch.get_num_threads())
         self._kernels = load_kernels()
         if any(size % self._kernels.OUTPUTS for size in (shape.head_dim, shape.width, shape.inner)):
             raise ValueError(f"The base model's sizes must be multiples of {self._kernels.OUTPUTS}.")
@@ -104,7 +104,7 @@ class CpuReadOut:
     """Computes what `MotionHeads.logits` and `finer_logits` do, with weights as precise as those of the engine."""
 
     def __init__(self, heads: MotionHeads, engine: CpuEngine) -> None:
-        self._kernels, self._team, precision = load_kernels(), engine.team, engine.precision
+        self._kernels, self._engine, precision = load_kernels(), engine, engine.precision
         self._count = len(heads.rows())
         self._rows = _matrix([heads.rows()], precision)
         if heads.motion is None or heads.finer is None:
@@ -136,8 +136,9 @@ class CpuReadOut:
         return torch.from_numpy(scores[:, : self._readers.finer.shape[1]])
 
     def _run(self, function: Callable[..., None], hidden: Tensor, *arguments: Any) -> None:
-        threads = self._team.size if len(hidden) >= _FEW else 1
-        self._team.run(function, hidden.contiguous().numpy(), *arguments, threads=threads)
+        team = self._engine.team
+        threads = team.size if len(hidden) >= _FEW else 1
+        team.run(function, hidden.contiguous().numpy(), *arguments, threads=threads)
 
 
 @lru_cache

@@ -180,6 +180,7 @@ def _grow(
     """Codes of answers that are begun with rows and have `lengths` positions in the end; where `guided`, `sequences` are twice as many."""
     vocabulary = model.vocabulary
     chosen = [list(rows) for rows in begun]
+    pull = pull if any(bool((course[:, 1] == 0).any()) for course in courses) else None  # elsewhere there is nothing to draw to
     anything = torch.ones(len(vocabulary.rows), dtype=torch.bool)  # an answer that is complete waits for the others
     legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
     while any(rows is not None for rows in legal):

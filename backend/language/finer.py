@@ -18,8 +18,8 @@ class FinerCodes(nn.Module):
 
     def embed(self, codes: Tensor) -> Tensor:
         """Sum (..., width) of the embeddings of codes (..., levels); a negative code adds nothing."""
-        parts = [table[code.clamp(min=0)] * (code >= 0)[..., None] for table, code in zip(self.embeddings, codes.unbind(-1), strict=True)]
-        return torch.stack(parts).sum(0)
+        levels = torch.arange(len(self.embeddings), device=codes.device)
+        return (self.embeddings[levels, codes.clamp(min=0)] * (codes >= 0)[..., None]).sum(-2)
 
     def logits(self, level: int, hidden: Tensor, chosen: Tensor) -> Tensor:
         """Scores (..., codes) of the `level`-th finer code (from 0): `chosen (..., width)` sums the embeddings before it."""

@@ -102,7 +102,8 @@ class MotionHeads(nn.Module):
         embedded = torch.where((first >= self.text_size)[..., None], motion.float(), text.float())
         if self.course is None or not course.shape[-1]:
             return embedded
-        poses = self._embed_codes(course[..., 2].clamp(min=0), course[..., 3:])
+        due = course[course[..., 1] >= 0]
+        poses = self._embed_codes(due[:, 2], due[:, 3:])
         return embedded + self.course(course, poses).float()
 
     def _embed_codes(self, rows: Tensor, finer: Tensor) -> Tensor:

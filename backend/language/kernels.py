@@ -13,6 +13,8 @@ Loops run over slices from their beginning: the compiler makes vectors of none w
 This file imports nothing of the package, because it is run from the user's cache.
 """
 
+import ctypes
+import sys
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -29,7 +31,12 @@ _WIDE = binding.get_host_cpu_features().get("avx512bw", False)
 _LANES = 16 if _WIDE else 8  # sums that one register holds
 OUTPUTS = 4 if _WIDE else 2  # whose sums with four rows, and what they are made of, fit into all registers
 _BLOCK = 4 if _WIDE else 8  # times OUTPUTS, whose weights stay in the first cache while all rows are multiplied with them
+_PATIENCE = 2000  # looks at what the others do, a few microseconds, before the processor is offered to other programs
 _EPSILON = 2.0**-23  # torch's own where a norm is told none
+
+_system_yield = ctypes.windll.kernel32.SwitchToThread if sys.platform == "win32" else ctypes.CDLL(None).sched_yield
+binding.add_symbol("motiongpt_give_way", ctypes.cast(_system_yield, ctypes.c_void_p).value)
+_give_way = types.ExternalFunction("motiongpt_give_way", types.int32())
 
 
 class Matrix(NamedTuple):
@@ -197,8 +204,11 @@ def _meet(arrivals, parts):
     """Wait until all parts have come as far; `arrivals (1,)` counts them, and begins at a multiple of `parts`."""
     if parts > 1:
         awaited = (_arrive(arrivals) // parts + 1) * parts
+        tries = 0
         while _arrived(arrivals) < awaited:
-            pass
+            tries += 1
+            if tries > _PATIENCE:  # another program may be where the awaited thread would run
+                _give_way()
 
 
 @intrinsic

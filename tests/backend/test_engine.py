@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from backend.language.cpu import CpuEngine, Team
 from backend.language.decoding import Sampling, sample_codes
 from backend.language.engine import Checkpoint, Engine, TorchEngine
 from backend.language.heads import AdapterConfig
@@ -97,6 +98,20 @@ def test_the_first_of_several_is_the_one_made_alone(plain, base):
     assert torch.equal(alone[0], many[0])
     assert not torch.equal(several[0], several[1])
     assert torch.equal(alone, again)  # whatever was made in between
+
+
+@pytest.mark.parametrize("precision", TOLERANCE)
+def test_threads_side_by_side_compute_what_one_does(plain, base, precision):
+    fast = engine_of(plain, base, precision)
+    assert isinstance(fast.engine, CpuEngine)
+    prompts = [prompt(plain, "a man waves with the left hand"), prompt(plain, "so")]
+    rows = torch.arange(8) % len(plain.vocabulary.rows)
+    found = []
+    for threads in (1, 2, 3):
+        fast.engine.team = Team(threads)
+        found.append(next_codes(fast, prompts, rows, times=3))
+    for several in found[1:]:
+        torch.testing.assert_close(several, found[0], rtol=1e-5, atol=1e-7)
 
 
 def test_an_answer_goes_on_from_what_it_is_given(plain, base):

@@ -59,7 +59,7 @@ class CpuEngine:
             "gate_up": (2 * shape.inner, shape.width),
             "down": (shape.width, shape.inner),
         }
-        matrices = {name: _room_for(shape.layers, *size, precision) for name, size in sizes.items()}
+        matrices = {name: _room_for(shape.layers, outputs, inputs, precision) for name, (outputs, inputs) in sizes.items()}
         norms = np.empty((2 * shape.layers + 1, shape.width), np.float32)
         for i, layer in enumerate(layers):
             for name, matrix in matrices.items():
@@ -109,17 +109,21 @@ class CpuReadOut:
         self._rows = _matrix([heads.rows()], precision)
         if heads.motion is None or heads.finer is None:
             return
-        readers = list(heads.finer.readers)
+        tensors, levels = heads.finer.state_dict(), range(len(heads.finer.readers))
+
+        def of_all(name: str) -> list[Tensor]:
+            return [tensors[f"readers.{level}.{name}"] for level in levels]
+
         self._readers = self._kernels.Readers(
             heads.motion.detach().numpy(),
             heads.finer.embeddings.detach().numpy(),
-            _matrix([reader.hidden.weight for reader in readers], precision),
-            _biases([reader.hidden.bias for reader in readers]),
-            _matrix([reader.chosen.weight for reader in readers], precision),
-            _matrix([reader.mix.weight for reader in readers], precision),
-            _biases([reader.mix.bias for reader in readers]),
-            _matrix([reader.rows.weight for reader in readers], precision),
-            _biases([reader.rows.bias for reader in readers]),
+            _matrix(of_all("hidden.weight"), precision),
+            _biases(of_all("hidden.bias")),
+            _matrix(of_all("chosen.weight"), precision),
+            _matrix(of_all("mix.weight"), precision),
+            _biases(of_all("mix.bias")),
+            _matrix(of_all("rows.weight"), precision),
+            _biases(of_all("rows.bias")),
         )
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -174,7 +178,8 @@ def _biases(tensors: Sequence[Tensor]) -> np.ndarray:
 
 def _matrix(weights: Sequence[Tensor], precision: str) -> Any:
     """Matrices (out, in) of one size each, for the kernels."""
-    made = _room_for(len(weights), *weights[0].shape, precision)
+    outputs, inputs = weights[0].shape
+    made = _room_for(len(weights), outputs, inputs, precision)
     for layer, weight in enumerate(weights):
         _store(weight.detach(), made, layer, precision)
     return made

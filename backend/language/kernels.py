@@ -26,6 +26,7 @@ from numba.extending import intrinsic, overload
 
 _PLAIN: Any = {"fastmath": True, "nogil": True, "boundscheck": False, "error_model": "numpy"}  # a division that may raise is no vector's
 _float = np.float32
+_intrinsic: Any = intrinsic  # what it makes is called without the first argument, which its type does not say
 STRIDE = 32  # places are attended to in steps of so many, the room of a cache is a multiple of it
 _WIDE = binding.get_host_cpu_features().get("avx512bw", False)
 _LANES = 16 if _WIDE else 8  # sums that one register holds
@@ -211,7 +212,7 @@ def _meet(arrivals, parts):
                 _give_way()
 
 
-@intrinsic
+@_intrinsic
 def _arrive(typing, arrivals):
     """Add one to `arrivals (1,)` for all threads to see; what it was before."""
 
@@ -222,7 +223,7 @@ def _arrive(typing, arrivals):
     return types.int64(arrivals), generate
 
 
-@intrinsic
+@_intrinsic
 def _arrived(typing, arrivals):
     def generate(context, builder, signature, arguments):
         return builder.load_atomic(context.make_array(arrivals)(context, builder, arguments[0]).data, "seq_cst", 8)
@@ -310,7 +311,7 @@ def _tile(rows):
     the pairs are told.
     """
 
-    @intrinsic
+    @_intrinsic
     def multiply(typing, x, units, weights, scales, out, row, group):
         def generate(context, builder, signature, arguments):
             *arrays, row, group = arguments

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .course import on_course
+from .engine import one_thread
 from .prompts import Instruction
 from .vocabulary import NONE, Position, Vocabulary, ids_of
 
@@ -194,7 +195,8 @@ def _grow(
         scores = scores if pull is None or due is None else pull(scores, None, due)
         picked = choose_rows(scores, torch.stack([anything if rows is None else rows for rows in legal]), sampling, dice[0])[:, None]
         if guided and agreement is not None:
-            asked, unasked = logits.log_softmax(-1).chunk(2)
+            with one_thread():
+                asked, unasked = logits.log_softmax(-1).chunk(2)
             still_growing = torch.tensor([rows is not None for rows in legal])
             agreement += (asked - unasked).gather(-1, picked)[:, 0] * still_growing
         for level in range(1, vocabulary.levels):

@@ -9,6 +9,7 @@ with torch on any device and on CUDA by replaying a captured graph.
 import json
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -207,6 +208,20 @@ class _CapturedStep:
         self._places.copy_(places)
         self._graph.replay()
         return self._hidden
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it torch computes on the calling thread alone.
+
+    Its other threads look for more work for some milliseconds after each they had, on processors that the engine's need.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def rotary_tables(shape: Shape, room: int) -> tuple[Tensor, Tensor]:

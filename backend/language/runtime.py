@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from .engine import Checkpoint, Engine, make_engine
+from .engine import Checkpoint, Engine, make_engine, one_thread
 from .heads import AdapterConfig, MotionHeads
 
 _WITHOUT_WEIGHTS_MB = 400  # Python, torch, compiled kernels, the motion tokenizer
@@ -63,7 +63,7 @@ class EngineSequences:
         ids = pad_sequence(prompts, batch_first=True).to(self._engine.device)
         self._lengths = torch.tensor([len(prompt) for prompt in prompts])
         self._engine.start(len(prompts), ids.shape[1] + room)
-        hidden = self._engine.run(model.embed(ids), torch.arange(ids.shape[1]).expand(len(prompts), -1))
+        hidden = self._run(ids, torch.arange(ids.shape[1]).expand(len(prompts), -1))
         self.last = hidden[torch.arange(len(prompts)), self._lengths.to(hidden.device) - 1]
 
     def repeat(self, times: int) -> None:
@@ -72,8 +72,13 @@ class EngineSequences:
 
     def feed(self, ids: Tensor) -> None:
         places = self._lengths[:, None] + torch.arange(ids.shape[1])
-        self.last = self._engine.run(self._model.embed(ids.to(self._engine.device)), places)[:, -1]
+        self.last = self._run(ids.to(self._engine.device), places)[:, -1]
         self._lengths = self._lengths + ids.shape[1]
+
+    def _run(self, ids: Tensor, places: Tensor) -> Tensor:
+        with one_thread():
+            embedded = self._model.embed(ids)
+        return self._engine.run(embedded, places)
 
 
 class TextTokenizer:

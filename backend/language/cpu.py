@@ -21,6 +21,7 @@ from ..models.base import cache_folder
 from .engine import Layer, Shape, rotary_tables
 from .heads import MotionHeads
 
+_MOST = 8  # threads; memory is read no faster by more, and each step waits for the slowest
 _FEW = 4  # rows below which waking other threads takes longer than to read out what is wanted of them
 
 
@@ -49,7 +50,7 @@ class CpuEngine:
     device = torch.device("cpu")
 
     def __init__(self, shape: Shape, layers: Iterator[Layer], last_norm: Tensor, precision: str) -> None:
-        self.shape, self.precision, self.team = shape, precision, Team(torch.get_num_threads())
+        self.shape, self.precision, self.team = shape, precision, Team(min(torch.get_num_threads(), _MOST))
         self._kernels = load_kernels()
         if any(size % self._kernels.OUTPUTS for size in (shape.head_dim, shape.width, shape.inner)):
             raise ValueError(f"The base model's sizes must be multiples of {self._kernels.OUTPUTS}.")

@@ -230,7 +230,8 @@ def _step_where_short(clip: Clip, legs: Sequence[_Leg], clearances: np.ndarray, 
         for begin, end in runs((short > _SHORT) & touching):
             middle = begin + int(np.argmax(short[begin:end]))
             away = np.abs(np.arange(len(clip)) - middle) / (_STEP_SECONDS * clip.fps / 2)
-            clip.contacts[np.ix_(away < 1.0, list(leg.columns))] = False
+            for column in leg.columns:
+                clip.contacts[away < 1.0, column] = False
             clearance[:] = np.maximum(clearance, _STEP_HEIGHT * np.cos(np.pi / 2 * np.minimum(away, 1.0)) ** 2)
             stepped = True
     return stepped

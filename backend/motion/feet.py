@@ -126,11 +126,16 @@ def _stepping(clip: Clip, joints: np.ndarray, legs: Sequence[_Leg], fixed: np.nd
             way = np.linalg.norm((joints[b, leg.ankle] - joints[a, leg.ankle])[[0, 2]])
             if way < _STEP or not contacts[a : b + 1, columns].any(axis=-1).all():
                 continue
-            from_middle = np.abs(np.arange(len(clip)) - (a + b) / 2) / min(_STEP_SECONDS * clip.fps / 2, (b - a) / 2)
-            stepping = from_middle < 1.0
-            contacts[np.ix_(stepping, columns)] = False
-            clearance[stepping] = min(_STEP_HEIGHT, way / 2) * np.cos(np.pi / 2 * from_middle[stepping]) ** 2
+            away = np.abs(np.arange(len(clip)) - (a + b) / 2) / min(_STEP_SECONDS * clip.fps / 2, (b - a) / 2)
+            _lift(contacts, clearance, leg, away, min(_STEP_HEIGHT, float(way) / 2))
     return replace(clip, contacts=contacts), clearances
+
+
+def _lift(contacts: np.ndarray, clearance: np.ndarray, leg: _Leg, away: np.ndarray, height: float) -> None:
+    """Write a step into contacts `(T, 4)` and a foot's `clearance (T)`; `away (T)` is 0 in its middle and 1 where it begins and ends."""
+    for column in leg.columns:
+        contacts[away < 1.0, column] = False
+    clearance[:] = np.maximum(clearance, height * np.cos(np.pi / 2 * np.minimum(away, 1.0)) ** 2)
 
 
 def runs(mask: np.ndarray) -> list[tuple[int, int]]:
@@ -230,9 +235,7 @@ def _step_where_short(clip: Clip, legs: Sequence[_Leg], clearances: np.ndarray, 
         for begin, end in runs((short > _SHORT) & touching):
             middle = begin + int(np.argmax(short[begin:end]))
             away = np.abs(np.arange(len(clip)) - middle) / (_STEP_SECONDS * clip.fps / 2)
-            for column in leg.columns:
-                clip.contacts[away < 1.0, column] = False
-            clearance[:] = np.maximum(clearance, _STEP_HEIGHT * np.cos(np.pi / 2 * np.minimum(away, 1.0)) ** 2)
+            _lift(clip.contacts, clearance, leg, away, _STEP_HEIGHT)
             stepped = True
     return stepped
 

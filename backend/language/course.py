@@ -39,12 +39,13 @@ def course_of(instruction: Instruction, length: int, seconds_per_position: float
     return rows
 
 
-def on_course(ids: Tensor, course: Tensor | None) -> Tensor:
-    """Ids (..., L, levels) with the rows of a course (..., n, 2 + levels) beside the last n of them; n is at most L."""
-    if course is None:
-        return ids
-    beside = torch.nn.functional.pad(course, (0, 0, ids.shape[-2] - course.shape[-2], 0), value=NONE)
-    return torch.cat([ids, beside.to(ids.device)], dim=-1)
+def on_course(ids: Tensor, *told: Tensor | None) -> Tensor:
+    """Ids (..., L, levels) with what is `told` (..., n, columns) beside the last n of them, a course's rows first; n is at most L."""
+    for rows in told:
+        if rows is not None:
+            beside = torch.nn.functional.pad(rows, (0, 0, ids.shape[-2] - rows.shape[-2], 0), value=NONE)
+            ids = torch.cat([ids, beside.to(ids.device)], dim=-1)
+    return ids
 
 
 class CourseRows(nn.Module):

@@ -75,6 +75,10 @@ class Model(Protocol):
         """What an answer of `length` positions to an instruction is told at every position; None if nothing."""
         ...
 
+    def sums(self, codes: Tensor) -> Tensor | None:
+        """What answers of codes (..., n, levels) have turned and gone, before and after each (..., n + 1, columns); None if not told."""
+        ...
+
     def begin(self, prompts: list[Tensor], room: int) -> Sequences:
         """Sequences that begin with prompts (L, levels), a course's rows beside them or not, and have room for `room` tokens more."""
         ...
@@ -125,7 +129,7 @@ def sample_codes(
     guided = without is not None and sampling.guidance != 1.0
     begun = [vocabulary.begin(codes) for codes in given] or [[] for _ in range(samples)]
     prompts = [prompt, without] if without is not None and guided else [prompt]
-    prompts = [on_course(ids, course if course is None else course[:1]) for ids in prompts]
+    prompts = [_begun(model, ids, course) for ids in prompts]
     courses, room = [] if course is None else [course] * samples, vocabulary.longest_answer(length)
     if len({len(rows) for rows in begun}) > 1:  # in digits, as many codes need not be as many tokens
         sequences = model.begin([torch.cat([ids, ids_of(vocabulary, rows)]) for ids in prompts for rows in begun], room)
@@ -134,7 +138,7 @@ def sample_codes(
         if samples > 1:
             sequences.repeat(samples)
         if begun[0]:
-            sequences.feed(_told(model, begun, courses, len(sequences.last), len(begun[0])))
+            sequences.feed(_told(model, begun, _as_tensor(model, begun), courses, len(sequences.last), len(begun[0])))
     answers = _grow(model, sequences, begun, [length] * samples, sampling, guided, noise, courses, pull, agreement, on_token, cancelled)
     return torch.tensor([codes[:length] for codes in answers])
 
@@ -157,7 +161,7 @@ def sample_each(
     """
     guided = bool(without) and sampling.guidance != 1.0
     if courses:
-        prompts, without = ([on_course(ids, c[:1]) for ids, c in zip(given, courses, strict=False)] for given in (prompts, without))
+        prompts, without = ([_begun(model, ids, c) for ids, c in zip(given, courses, strict=False)] for given in (prompts, without))
     sequences = model.begin([*prompts, *without] if guided else list(prompts), room=model.vocabulary.longest_answer(max(lengths)))
     noise, begun = noise_of(sampling.seed, len(prompts)), [[] for _ in prompts]
     answers = _grow(model, sequences, begun, lengths, sampling, guided, noise, courses, pull, agreement)
@@ -181,6 +185,7 @@ def _grow(
     """Codes of answers that are begun with rows and have `lengths` positions in the end; where `guided`, `sequences` are twice as many."""
     vocabulary = model.vocabulary
     chosen = [list(rows) for rows in begun]
+    made = _as_tensor(model, begun) if courses else None
     pull = pull if any(bool((course[:, 1] == 0).any()) for course in courses) else None  # elsewhere there is nothing to draw to
     anything = torch.ones(len(vocabulary.rows), dtype=torch.bool)  # an answer that is complete waits for the others
     legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
@@ -213,7 +218,8 @@ def _grow(
             on_token([vocabulary.codes(rows) for rows in chosen])
         legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
         if any(rows is not None for rows in legal):
-            sequences.feed(_told(model, chosen, courses, len(hidden), 1))
+            made = made if made is None else torch.cat([made, picked[:, None]], dim=1)
+            sequences.feed(_told(model, chosen, made, courses, len(hidden), 1))
     return [vocabulary.codes(rows) for rows in chosen]
 
 
@@ -226,15 +232,34 @@ def _poses_due(courses: Sequence[Tensor], chosen: Sequence[Sequence[Position]]) 
     return due if bool((due >= 0).any()) else None
 
 
-def _told(model: Model, chosen: Sequence[Sequence[Position]], courses: Sequence[Tensor], rows: int, last: int) -> Tensor:
-    """Ids (rows, last, ...) of the last positions of each answer, with what their courses say of the positions that follow them."""
+def _begun(model: Model, prompt: Tensor, course: Tensor | None) -> Tensor:
+    """A prompt whose last token is told of the answer's first position."""
+    if course is None:
+        return prompt
+    return on_course(prompt, course[:1], model.sums(torch.empty(0, model.vocabulary.levels, dtype=torch.long)))
+
+
+def _as_tensor(model: Model, begun: Sequence[Sequence[Position]]) -> Tensor:
+    """Answers of equally many positions (B, n, levels)."""
+    return torch.tensor(begun, dtype=torch.long).reshape(len(begun), -1, model.vocabulary.levels)
+
+
+def _told(
+    model: Model, chosen: Sequence[Sequence[Position]], made: Tensor | None, courses: Sequence[Tensor], rows: int, last: int
+) -> Tensor:
+    """Ids (rows, last, ...) of the last positions of each answer, with what is told of the positions that follow them.
+
+    `made (B, n, levels)` are the answers once more, those that are complete going on as the others do; needed where there are `courses`.
+    """
+    sums = None if made is None or not courses else model.sums(made)
     told = []
     for number, positions in enumerate(chosen):
-        course = courses[number] if courses else None
-        if course is not None:
+        ids = ids_of(model.vocabulary, positions[-last:])
+        if courses:
+            course = courses[number]
             at = torch.arange(len(positions) - last + 1, len(positions) + 1).clamp(max=len(course) - 1)
-            course = course[at]
-        told.append(on_course(ids_of(model.vocabulary, positions[-last:]), course))
+            ids = on_course(ids, course[at], sums if sums is None else sums[number, -last:])
+        told.append(ids)
     return _for_each_prompt(torch.stack(told), rows)
 
 

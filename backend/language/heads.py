@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .course import CourseRows, course_of
 from .finer import FinerCodes
+from .odometry import Odometry
 from .prompts import Instruction
 from .vocabulary import CodeDigits, CodeItems, TextTokenizer, Vocabulary
 
@@ -30,6 +31,7 @@ class AdapterConfig:
     vocabulary: str = "items"
     finer_width: int = 320  # inside the read-outs of finer codes, where the tokenizer has several levels
     course: bool = True  # whether every position is told how much is to come and which pose is next; not with digits
+    odometry: bool = True  # whether every position is told what the answer has turned and gone so far; only with a course
 
 
 class MotionHeads(nn.Module):
@@ -37,7 +39,8 @@ class MotionHeads(nn.Module):
 
     `motion` are the embeddings of the codes and of the answer's end, `head` their output rows; both are None where codes are
     spelled in the base's own tokens. `finer` reads out the codes of the levels past the first and is None where there are none.
-    `course` embeds what every position is told besides, in further columns of the ids, and is None where it is told nothing.
+    `course` and `odometry` embed what every position is told besides, in further columns of the ids, and are None where it is
+    told nothing.
     """
 
     vocabulary: Vocabulary
@@ -45,6 +48,7 @@ class MotionHeads(nn.Module):
     head: nn.Parameter | None
     finer: FinerCodes | None
     course: CourseRows | None
+    odometry: Odometry | None
 
     def __init__(
         self, text: nn.Embedding, tokenizer: TextTokenizer, config: AdapterConfig, codes: int, levels: int = 1, spread: float = 0.02
@@ -58,11 +62,12 @@ class MotionHeads(nn.Module):
             self.head = nn.Parameter(torch.zeros(codes + 1, width))
             self.finer = FinerCodes(levels - 1, codes, width, config.finer_width) if levels > 1 else None
             self.course = CourseRows(width) if config.course else None
+            self.odometry = Odometry(levels, codes, width) if config.course and config.odometry else None
         elif config.vocabulary == "digits":
             if levels > 1:
                 raise ValueError("Codes of several levels cannot be written in digits.")
             self.vocabulary = CodeDigits(tokenizer, codes)
-            self.motion = self.head = self.finer = self.course = None
+            self.motion = self.head = self.finer = self.course = self.odometry = None
         else:
             raise ValueError(f"The vocabulary must be items or digits, not {config.vocabulary!r}.")
 
@@ -91,9 +96,14 @@ class MotionHeads(nn.Module):
         """The course of an answer of `length` positions to an instruction; None if this model is told none."""
         return course_of(instruction, length, seconds_per_position, self.vocabulary.levels) if self.course is not None else None
 
+    def sums(self, codes: Tensor) -> Tensor | None:
+        """What answers of codes (..., n, levels) have turned and gone, before and after each (..., n + 1, columns); None if not told."""
+        return self.odometry.sums(codes) if self.odometry is not None else None
+
     def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings (B, L, width), float32, of text and motion ids (B, L, levels), or with a course's rows beside them."""
-        ids, course = ids[..., : self.vocabulary.levels], ids[..., self.vocabulary.levels :]
+        """Embeddings (B, L, width), float32, of text and motion ids (B, L, levels), or with what is told beside them."""
+        levels = self.vocabulary.levels
+        ids, course, sums = ids.tensor_split((levels, 2 * levels + 2), dim=-1)
         first = ids[..., 0]
         if self.motion is None:
             return self.text(first).float()
@@ -104,7 +114,8 @@ class MotionHeads(nn.Module):
             return embedded
         due = course[course[..., 1] >= 0]
         poses = self._embed_codes(due[:, 2], due[:, 3:])
-        return embedded + self.course(course, poses).float()
+        embedded = embedded + self.course(course, poses).float()
+        return embedded if self.odometry is None else embedded + self.odometry(sums).float()
 
     def _embed_codes(self, rows: Tensor, finer: Tensor) -> Tensor:
         """Embeddings (..., width) of rows (...) and the finer codes (..., levels - 1) that go with them."""
@@ -141,6 +152,8 @@ class MotionHeads(nn.Module):
             tensors |= {f"finer.{name}": value for name, value in self.finer.state_dict().items()}
         if self.course is not None:
             tensors |= {f"course.{name}": value for name, value in self.course.state_dict().items()}
+        if self.odometry is not None:
+            tensors |= {f"odometry.{name}": value for name, value in self.odometry.state_dict().items()}
         return tensors
 
     def load_heads(self, tensors: dict[str, Tensor]) -> None:
@@ -152,3 +165,5 @@ class MotionHeads(nn.Module):
             self.finer.load_state_dict({name: tensors.pop(f"finer.{name}") for name in self.finer.state_dict()})
         if self.course is not None:
             self.course.load_state_dict({name: tensors.pop(f"course.{name}") for name in self.course.state_dict()})
+        if self.odometry is not None:
+            self.odometry.load_state_dict({name: tensors.pop(f"odometry.{name}") for name in self.odometry.state_dict()})

@@ -22,7 +22,7 @@ from ..protocol.errors import Code, MotionGPTError
 from ..tokenizer.vqvae import VQVAE, VQVAEConfig
 from .base import BaseModel
 
-FORMAT = 2
+FORMAT = 3
 DEFAULT = Path(__file__).parent.parent / "bundles" / "default"
 # Each part is two files, so that none of those in the repository becomes too large for where it is kept.
 _TOKENIZER, _CODEBOOKS = "tokenizer.safetensors", "codebooks.safetensors"

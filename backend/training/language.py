@@ -26,7 +26,8 @@ from ..motion.features import hold, retime
 from ..tokenizer.vqvae import VQVAE
 from .loop import train
 from .scenes import Scenes
-from .tokenizer import load_trained
+from .strides import fit_strides
+from .tokenizer import codes_of, load_trained
 
 # How often each task is drawn. The last has neither text nor poses: what guidance moves away from.
 TASKS = {
@@ -170,11 +171,9 @@ class Examples:
         """The codes of a cut, as they are with all of the clip around them."""
         key = (cut.clip.start, cut.stretch, cut.phase)
         if key not in self._codes:
-            per_code = self.tokenizer.config.frames_per_code
             features = retime(self.dataset.of(cut.clip), self.dataset.layout, _stretched(cut.clip, cut.stretch))[cut.phase :]
-            features = (features[: len(features) // per_code * per_code] - self.dataset.mean) / self.dataset.std
-            codes = self.tokenizer.encode(torch.from_numpy(features)[None].to(self.device))[0].tolist()
-            self._codes[key] = [tuple(position) for position in codes]
+            codes = codes_of(self.tokenizer, features, self.dataset.mean, self.dataset.std, self.device)
+            self._codes[key] = [tuple(position) for position in codes.tolist()]
         return self._codes[key][cut.begin : cut.end]
 
     def instructions(self, examples: Sequence[Example]) -> list[Instruction]:
@@ -219,6 +218,8 @@ class LanguageTrainee:
         self.model.start_rows_from([quantizer.codebook for quantizer in tokenizer.quantizers])
         if begin is not None:
             self._start_from(begin)
+        if self.model.odometry is not None:
+            self.model.odometry.strides.copy_(fit_strides(tokenizer, dataset, device))
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
 
@@ -234,7 +235,7 @@ class LanguageTrainee:
             for one, other in zip(old.quantizers, tokenizer.quantizers, strict=True)
         )
         alike = begin.network.codes == tokenizer.config.codes and begin.network.frames_per_code == tokenizer.config.frames_per_code
-        rows, finer = ("motion.", "course.") if alike else (), ("finer.",) if same else ()
+        rows, finer = ("motion.", "course.", "odometry.") if alike else (), ("finer.",) if same else ()
         self.model.start_from(begin.adapter_tensors(), (LORA, *rows, *finer))
         if alike and not same:
             self.model.carry_over(self._stood_for(begin, old.to(self.device)))
@@ -246,12 +247,9 @@ class LanguageTrainee:
         counts = torch.eye(own.config.codes) * 1e-3  # a code that is seen nowhere stays what it was
         train = dataset.split("train")
         for clip in train[:: max(1, len(train) // clips)]:
-            frames = clip.frames // own.config.frames_per_code * own.config.frames_per_code
-            features = dataset.of(clip)[:frames]
-            was, now = (
-                tokenizer.encode(torch.from_numpy((features - mean) / std)[None].to(self.device))[0, :, 0].cpu()
-                for tokenizer, mean, std in ((old, begin.mean, begin.std), (own, dataset.mean, dataset.std))
-            )
+            features = dataset.of(clip)
+            was = codes_of(old, features, begin.mean, begin.std, self.device)[:, 0].cpu()
+            now = codes_of(own, features, dataset.mean, dataset.std, self.device)[:, 0].cpu()
             counts.index_put_((now, was), torch.ones(len(now)), accumulate=True)
         return counts / counts.sum(-1, keepdim=True)
 
@@ -325,12 +323,15 @@ class LanguageTrainee:
             corrupted = rng.random(len(codes)) < rng.uniform(0.0, corrupted_most)
             others = rng.integers(len(anything), size=len(codes))
             read.append([anything[i] if other else code for i, other, code in zip(others, corrupted, codes, strict=True)])
+        # What an answer has turned and gone is told as it truly is, though codes that it goes on from are corrupted.
+        sums = [self.model.sums(torch.tensor(codes)) for codes in answers]
         ids, targets = [], []
         for row, caption in [*enumerate(e.caption for e in drawn), *wrong.items()]:
             instruction, codes = replace(instructions[row], caption=caption), answers[row]
             prompt = vocabulary.prompt(build_prompt(instruction, self.examples.template))
             course = self.model.course_for(instruction, len(codes), self.seconds_per_position)
-            ids.append(on_course(torch.cat([prompt, ids_of(vocabulary, vocabulary.answer(read[row])[:-1])]), course))
+            told = torch.cat([prompt, ids_of(vocabulary, vocabulary.answer(read[row])[:-1])])
+            ids.append(on_course(told, course, sums[row]))
             targets.append(F.pad(torch.tensor(vocabulary.answer(codes)), (0, 0, len(prompt) - 1, 0), value=NONE))
         # Padding stands on the right, where causal attention never looks.
         padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device)

@@ -147,6 +147,13 @@ class TokenizerTrainee:
         return reconstruction_errors(self.model, self.dataset, chosen[:: max(1, len(chosen) // clips)], self.device)
 
 
+def codes_of(model: VQVAE, features: np.ndarray, mean: np.ndarray, std: np.ndarray, device: str) -> Tensor:
+    """The codes (N, levels) of a clip's features (T, D), as many as it has frames for."""
+    per_code = model.config.frames_per_code
+    whole = np.array(features[: len(features) // per_code * per_code])
+    return model.encode(torch.from_numpy((whole - mean) / std)[None].to(device))[0]
+
+
 @torch.inference_mode()
 def reconstruction_errors(model: VQVAE, dataset: Dataset, clips: list[Clip], device: str) -> dict[str, float]:
     """Mean joint error with root and heading aligned and with the path (mm), rotation error (degrees), codebook use (share).
@@ -165,7 +172,7 @@ def reconstruction_errors(model: VQVAE, dataset: Dataset, clips: list[Clip], dev
     for clip in clips:
         frames = clip.frames // model.config.frames_per_code * model.config.frames_per_code
         true = np.array(dataset.of(clip)[:frames])
-        codes = model.encode(torch.from_numpy((true - dataset.mean) / dataset.std)[None].to(device))
+        codes = codes_of(model, true, dataset.mean, dataset.std, device)[None]
         for level, seen in enumerate(used):
             seen.update(codes[..., level].flatten().tolist())
         decoded, joints, body = reconstruct(codes)

@@ -1,5 +1,6 @@
 """What a model is told at every position of an answer, and that it is told the same however the answer is made."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from backend.language.course import course_of, on_course
 from backend.language.decoding import Pull, Sampling, sample_codes, sample_each
 from backend.language.heads import AdapterConfig
 from backend.language.model import MotionLanguageModel, load_causal
+from backend.language.odometry import Odometry
 from backend.language.prompts import Instruction, PoseCode
 from backend.language.runtime import EngineModel
 from backend.language.vocabulary import ids_of
@@ -34,6 +36,8 @@ def model(base):
     for parameter in made.parameters():
         if parameter.requires_grad:
             parameter.data += 0.1 * torch.randn_like(parameter)
+    assert made.odometry is not None
+    made.odometry.strides.normal_()
     return made.eval()
 
 
@@ -66,6 +70,34 @@ def test_the_end_of_a_prompt_is_told_of_the_first_position():
     assert told.tolist() == [[0, 1, -1, -1, -1, -1], [2, 3, -1, -1, -1, -1], [4, 5, 5, 0, 3, 4]]
 
 
+def test_what_codes_turn_and_go_is_added_up_as_they_face():
+    """A square walked to the left ends where it began; of two levels, each gives half."""
+    odometry = Odometry(2, 3, 8)
+    odometry.strides[:, 1] = torch.tensor([0.0, 0.0, 0.5])  # a metre ahead
+    odometry.strides[:, 2] = torch.tensor([math.pi / 4, 0.0, 0.0])  # a quarter turn
+    codes = torch.tensor([1, 2] * 4)[:, None].expand(-1, 2)
+    rows = odometry.sums(torch.stack([codes, codes]))
+    quarter = 157  # hundredths of a radian
+    assert rows[0, :6].tolist() == [
+        [0, 0, 0, 0],
+        [1, 0, 0, 100],
+        [2, quarter, 0, 100],
+        [3, quarter, 100, 100],
+        [4, 2 * quarter, 100, 100],
+        [5, 2 * quarter, 100, 0],
+    ]
+    assert rows[1, -1].tolist() == [8, 628, 0, 0]
+    assert odometry.sums(codes[:0]).tolist() == [[0, 0, 0, 0]]
+
+
+def test_what_is_added_up_counts_only_within_an_answer():
+    odometry = Odometry(1, 3, 8)
+    torch.nn.init.normal_(odometry.outer.weight)
+    told = odometry(torch.tensor([[-1, -1, -1, -1], [0, 0, 0, 0], [3, 150, -20, 40], [3, 0, -20, 40]]))
+    assert (told[0] == 0).all()
+    assert len({tuple(row.tolist()) for row in told}) == 4
+
+
 def prompt_of(model, caption: str) -> torch.Tensor:
     return model.vocabulary.prompt([caption, (3, 2), " motion:"])
 
@@ -75,7 +107,8 @@ def greedy(model, prompt: torch.Tensor, course: torch.Tensor, length: int) -> li
     chosen: list[tuple[int, ...]] = []
     with torch.inference_mode():
         while (legal := model.vocabulary.legal(chosen, length)) is not None:
-            ids = on_course(torch.cat([prompt, ids_of(model.vocabulary, chosen)]), course[: len(chosen) + 1])
+            sums = model.sums(torch.tensor(chosen, dtype=torch.long).reshape(-1, 2))
+            ids = on_course(torch.cat([prompt, ids_of(model.vocabulary, chosen)]), course[: len(chosen) + 1], sums)
             hidden = model.hidden(ids[None])[:, -1]
             picked = model.logits(hidden).masked_fill(~legal, -torch.inf).argmax(-1, keepdim=True)
             picked = torch.cat([picked, model.finer_logits(hidden, picked).argmax(-1, keepdim=True)], dim=-1)
@@ -135,3 +168,4 @@ def test_what_is_made_in_more_probable_words_agrees_more(model):
 def test_digits_are_told_nothing(base):
     digits = MotionLanguageModel(*load_causal(base, torch.float32), AdapterConfig(rank=4, vocabulary="digits"), 64)
     assert digits.course_for(INSTRUCTION, 5, SECONDS) is None
+    assert digits.sums(torch.zeros(5, 1, dtype=torch.long)) is None

@@ -269,3 +269,24 @@ def test_rows_are_carried_over_to_the_codes_of_another_tokenizer(trained):
     assert trainee.model.motion is not None and trainee.model.head is not None
     torch.testing.assert_close(trainee.model.motion.data[after], tensors["motion.embeddings"].float()[before], rtol=0, atol=1e-3)
     torch.testing.assert_close(trainee.model.head.data[after], tensors["motion.rows"].float()[before], rtol=0, atol=1e-3)
+
+
+def test_strides_say_where_captured_clips_go(trained):
+    """What the codes of a clip add up to, against where its root goes and how far it turns."""
+    from backend.language.odometry import Odometry
+    from backend.motion.features import features_to_root
+    from backend.training.strides import fit_strides
+    from backend.training.tokenizer import codes_of, load_trained
+
+    dataset = Dataset(trained / "data")
+    tokenizer = load_trained(trained / "tokenizer", dataset)
+    odometry = Odometry(tokenizer.config.levels, tokenizer.config.codes, 8)
+    odometry.strides.copy_(fit_strides(tokenizer, dataset, "cpu"))
+    for clip in dataset.split("train"):
+        features = dataset.of(clip)
+        codes = codes_of(tokenizer, features, dataset.mean, dataset.std, "cpu")
+        _, turned, aside, ahead = (odometry.sums(codes)[-1] / 100.0).tolist()
+        _, root = features_to_root(features, dataset.skeleton)
+        way = root[len(codes) * tokenizer.config.frames_per_code - 1] - root[0]
+        assert ahead == pytest.approx(way[2], rel=0.1)
+        assert abs(aside - way[0]) < 0.1 and abs(turned) < 0.1

@@ -1,0 +1,38 @@
+"""How far each code turns and goes, read off captured clips."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.dataset import Dataset
+from ..tokenizer.vqvae import VQVAE
+from .tokenizer import codes_of
+
+_DAMPING = 1e-3  # of the least squares, as a share of the latents' variance
+
+
+@torch.inference_mode()
+def fit_strides(tokenizer: VQVAE, dataset: Dataset, device: str, clips: int = 400) -> Tensor:
+    """Strides (levels, codes, 3) as `Odometry` adds them up, from about so many training clips.
+
+    They are what an affine map of the latents says that fits best what positions turn and go. Latents are sums over levels, so
+    that a map of one entry of each codebook is all that a code adds.
+    """
+    books = torch.stack([quantizer.codebook for quantizer in tokenizer.quantizers]).cpu().double()
+    per_code, per_unit = tokenizer.config.frames_per_code, dataset.skeleton.metres_per_unit
+    latents, wanted = [], []
+    train = dataset.split("train")
+    for clip in train[:: max(1, len(train) // clips)]:
+        features = dataset.of(clip)
+        codes = codes_of(tokenizer, features, dataset.mean, dataset.std, device).cpu()
+        latents.append(books[torch.arange(len(books)), codes].sum(1))
+        moved = np.concatenate([-2.0 * features[:, :1], features[:, dataset.layout.travel] * per_unit], axis=-1, dtype=np.float64)
+        wanted.append(torch.from_numpy(moved[: len(codes) * per_code].reshape(len(codes), per_code, -1).sum(1)))
+    x, y = torch.cat(latents), torch.cat(wanted)
+    middle, mean = x.mean(0), y.mean(0)
+    spread = (x - middle).T @ (x - middle) / len(x)
+    damped = spread + _DAMPING * spread.diagonal().mean() * torch.eye(len(spread))
+    affine = torch.linalg.solve(damped, (x - middle).T @ (y - mean) / len(x))
+    strides = books @ affine
+    strides[0] += mean - middle @ affine
+    return strides.float()

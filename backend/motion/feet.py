@@ -187,10 +187,10 @@ def _offset(clip: Clip, joints: np.ndarray, leg: _Leg, pinned: np.ndarray, clear
     sole = _heights(clip, joints, leg)
     sunk = np.maximum(-sole[:, 1], -sole[:, 0] - _HEEL * clip.skeleton.rest_heights[leg.ankle])
     # A given pose may sink into the floor or float above it; what is before and after leads there.
-    fixed = np.flatnonzero(pinned)
-    level = np.where(touching, heights, np.minimum(-sunk, 0.0))[fixed]
-    floor = level @ fades(fixed, len(clip), np.full(len(fixed), _LEVEL_SECONDS * clip.fps)) if len(fixed) else np.zeros(len(clip))
-    lift = np.maximum(sunk + clearance + np.minimum(floor, 0.0) - _GIVE, 0.0)
+    fixed, depth = np.flatnonzero(pinned), np.minimum(-sunk, 0.0)
+    levels = np.stack([np.where(touching, heights, depth), depth])[:, fixed]
+    floor, depth = levels @ fades(fixed, len(clip), np.full(len(fixed), _LEVEL_SECONDS * clip.fps))
+    lift = np.maximum(sunk + clearance + depth - _GIVE, 0.0)
     held = touching & ~pinned
     wanted, weights = np.where(held, floor - heights, 0.0), free + stiffness * held
     for _ in range(3):  # lift what sinks, which may push its neighbours down
@@ -275,9 +275,7 @@ def _reach(local: np.ndarray, root: np.ndarray, skeleton: Skeleton, leg: _Leg, a
     distance = np.clip(np.linalg.norm(goal, axis=-1), np.abs(a - b) + 1e-4, _length(joints, leg))
 
     axis = rotations.normalise(np.cross(thigh, shin) / (a * b)[:, None] + 0.05 * rotations.rotate(turned[:, leg.hip], _HINGE))
-    bend = _angle(thigh, shin)
-    wanted = np.pi - np.arccos(np.clip((a**2 + b**2 - distance**2) / (2 * a * b), -1.0, 1.0))
-    fold = rotations.about(axis, wanted - bend)
+    fold = rotations.about(axis, _folding(thigh, shin, axis, distance))
     swing = rotations.between(thigh + rotations.rotate(fold, shin), goal)
     result = turned.copy()
     result[:, leg.hip] = rotations.multiply(swing, turned[:, leg.hip])
@@ -286,5 +284,13 @@ def _reach(local: np.ndarray, root: np.ndarray, skeleton: Skeleton, leg: _Leg, a
     return skeleton.to_local(result)
 
 
-def _angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), np.sum(a * b, axis=-1))
+def _folding(thigh: np.ndarray, shin: np.ndarray, axis: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """The angle `(T)` about `axis (T, 3)` by which the shin is to turn for the ankle to be `distance (T)` from the hip.
+
+    The axis need not stand at right angles to both, and does not where a leg is nearly straight: what of the shin lies along it
+    stays, and the rest goes round, so that the thigh's product with it is a cosine of the angle.
+    """
+    along = np.sum(shin * axis, axis=-1, keepdims=True) * axis
+    stays, turns, across = (np.sum(thigh * part, axis=-1) for part in (along, shin - along, np.cross(axis, shin)))
+    wanted = (distance**2 - np.sum(thigh**2, axis=-1) - np.sum(shin**2, axis=-1)) / 2 - stays
+    return np.arctan2(across, turns) + np.arccos(np.clip(wanted / np.hypot(turns, across), -1.0, 1.0))

@@ -145,7 +145,7 @@ def fades(frames: np.ndarray, length: int, reaches: np.ndarray) -> np.ndarray:
     for frame, reach, before, after in zip(frames, reaches, gaps, gaps[1:], strict=False):
         away = np.where(time < frame, (frame - time) / min(reach, before), (time - frame) / min(reach, after))
         weights.append(ease(1.0 - away))
-    return np.stack(weights)
+    return np.array(weights).reshape(-1, length)
 
 
 def _carried(missing: np.ndarray, frames: np.ndarray, length: int) -> np.ndarray:

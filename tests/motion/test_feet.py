@@ -7,7 +7,7 @@ import pytest
 
 from backend.motion import rotations
 from backend.motion.clip import Clip
-from backend.motion.feet import below_floor, lock_feet, slide, slides
+from backend.motion.feet import _folding, below_floor, lock_feet, slide, slides
 from backend.motion.fit import Constraint, fit
 from backend.motion.skeleton import SMPL
 
@@ -76,6 +76,30 @@ def test_feet_stay_still_after_a_fit(clips):
         constraints = [Constraint(0, clip.local[0], clip.root[0]), Constraint(len(clip) - 1, other.local[20], clip.root[-1])]
         locked = lock_feet(fit(clip, constraints), [0, len(clip) - 1])
         assert slide(locked) < 1.0
+
+
+def test_a_knee_folds_to_the_distance_asked_for_about_any_axis():
+    """Also about an axis askew to the leg's plane, as that of a straight leg is."""
+    rng = np.random.default_rng(0)
+    thigh, shin = np.array([0.0, -0.4, 0.0]) + 0.1 * rng.normal(size=(2, 200, 3))
+    shin[:50] = thigh[:50] + 1e-3 * rng.normal(size=(50, 3))
+    axis = rotations.normalise(np.array([1.0, 0.0, 0.0]) + 0.2 * rng.normal(size=(200, 3)))
+    distance = 0.9 * np.linalg.norm(thigh + shin, axis=-1)
+    folded = thigh + rotations.rotate(rotations.about(axis, _folding(thigh, shin, axis, distance)), shin)
+    np.testing.assert_allclose(np.linalg.norm(folded, axis=-1), distance, atol=1e-9)
+
+
+def test_a_pose_on_its_heels_is_no_reason_for_toes_to_sink_around_it():
+    """Feet that are flat but in the given pose: low there, with the toes up. Before and after it the toes stay above the floor."""
+    frames, middle = 60, 30
+    local = np.tile(rotations.IDENTITY, (frames, len(SMPL), 1))
+    for side in ("left", "right"):
+        local[middle, SMPL.index(f"{side}_ankle")] = rotations.about(np.array([1.0, 0.0, 0.0]), np.radians(-12.0))
+    root = np.tile([0.0, SMPL.rest_height - 0.025, 0.0], (frames, 1))
+    clip = Clip(local, root, np.ones((frames, 4), dtype=bool), 20.0, SMPL)
+    pose = replace(clip, local=local[[middle]], root=root[[middle]], contacts=clip.contacts[[middle]])
+    assert below_floor(pose) < 5.0 < below_floor(clip)
+    assert below_floor(lock_feet(clip, [middle])) < 5.0
 
 
 def test_a_foot_that_its_leg_cannot_keep_on_the_floor_takes_a_step():

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import torch
 
-from .language.decoding import Cancelled, Pull, Sampling, noise_of, sample_codes
+from .language.decoding import Agreement, Cancelled, Pull, Sampling, noise_of, sample_codes
 from .language.prompts import Instruction, PoseCode, build_prompt, load_template
 from .language.runtime import EngineModel, memory_needed_mb
 from .language.vocabulary import Position
@@ -57,6 +57,7 @@ class Generator:
         self.skeleton = bundle.body()
         self.template = load_template(bundle.template)
         self.pull = Pull(torch.stack([q.codebook.cpu() for q in tokenizer.quantizers]), _PULL)
+        self.ranker = bundle.ranker(self.pull.codebooks)
 
     @classmethod
     def load(cls, wanted: Load | None = None, on_progress: Callable[[str, int, int], None] | None = None) -> "Generator":
@@ -124,7 +125,7 @@ class Generator:
         segments, poses = positions(request, self.bundle), constraints(request, self.skeleton)
         told = request.guidance != 1.0 and any(segment.prompt.strip() for segment in request.segments)
         candidates = request.candidates if told or poses else 1  # nothing else says which is best
-        agreement = torch.zeros(request.samples * candidates)
+        agreed = torch.zeros(request.samples * candidates)
         preview = None
         if on_preview:
             statistics = (self.bundle.mean, self.bundle.std)
@@ -134,14 +135,14 @@ class Generator:
             )
         tokens: list[float] = []
 
-        def count(codes: list[list[Position]]) -> None:
+        def count(codes: list[list[Position]], agreed: Callable[[], torch.Tensor]) -> None:
             tokens.append(time.perf_counter())
             on_token(len(codes[0]), sum(segments))
-            if preview and on_preview and preview.due and (shown := preview.show(codes[:candidates], agreement[:candidates].numpy())):
+            if preview and on_preview and preview.due and (shown := preview.show(codes[:candidates], agreed()[:candidates].numpy())):
                 on_preview(*shown)
 
         try:
-            codes = self._sample(request, poses, segments, agreement, count, cancelled)
+            codes = self._sample(request, poses, segments, agreed, count, cancelled)
         except Cancelled:
             raise MotionGPTError(Code.CANCELLED, "The generation was cancelled.") from None
         clips = [clip.resampled(request.frames, request.fps) for clip in self.decode(codes)]
@@ -149,9 +150,8 @@ class Generator:
             stand = self.skeleton.forward(poses[0].local, poses[0].root)
             clips = [clip.placed(poses[0].frame, stand) for clip in clips]
         drifts = np.array([errors(clip, poses)[0] for clip in clips])
-        agreed = agreement.numpy()
         chosen = [
-            first + best_of(agreed[first : first + candidates], drifts[first : first + candidates])
+            first + best_of(agreed[first : first + candidates].numpy(), drifts[first : first + candidates])
             for first in range(0, len(clips), candidates)
         ]
         made = [self._finish(clips[index], poses, request) for index in chosen]
@@ -164,17 +164,26 @@ class Generator:
         features = normalised * self.bundle.std + self.bundle.mean
         return [clip_from_features(part, self.skeleton, self.bundle.rotations) for part in features]
 
+    def agreed(self, agreement: Agreement | None, answers: torch.Tensor) -> torch.Tensor:
+        """How well answers (B, n, levels) go with their prompt (B,), in nats: what the bundle's ranker says, if it has one."""
+        if agreement is None:
+            return torch.zeros(len(answers))
+        return agreement.nats if self.ranker is None or agreement.prompts is None else self.ranker(agreement.prompts, answers)
+
     def _sample(
         self,
         request: Generate,
         poses: list[Constraint],
         segments: list[int],
-        agreement: torch.Tensor,
-        count: Callable[[list[list[Position]]], None],
+        agreed: torch.Tensor,
+        count: Callable[[list[list[Position]], Callable[[], torch.Tensor]], None],
         cancelled: Callable[[], bool],
     ) -> torch.Tensor:
-        """Codes (batch, positions, levels), window after window; to `agreement (batch,)` is added how well the prompts explain each."""
-        batch = len(agreement)
+        """Codes (batch, positions, levels), window after window; to `agreed (batch,)` is added how well each goes with the prompts.
+
+        `count` is told the codes so far, and what gives how well they go with the prompts.
+        """
+        batch = len(agreed)
         sampling = Sampling(request.temperature, request.top_k, request.seed, request.guidance)
         noise = noise_of(request.seed, batch)
         held = self._held_codes(poses)
@@ -185,6 +194,12 @@ class Generator:
             without = self._prompt(replace(instruction, caption="")) if instruction.caption else None
             before = [done[: window.begin - window.given] for done in codes]
             length = window.end - window.begin + window.given
+            agreement = Agreement(torch.zeros(batch)) if instruction.caption else None
+
+            def growing(answers: list[list[Position]], before: list[list[Position]] = before, words: Agreement | None = agreement) -> None:
+                codes = [done + new for done, new in zip(before, answers, strict=True)]
+                count(codes, lambda: agreed + self.agreed(words, torch.tensor(answers)))
+
             made = sample_codes(
                 self.model,
                 self._prompt(instruction),
@@ -197,9 +212,10 @@ class Generator:
                 noise=noise,
                 pull=self.pull,
                 agreement=agreement,
-                on_token=lambda answers, before=before: count([done + new for done, new in zip(before, answers, strict=True)]),
+                on_token=growing,
                 cancelled=cancelled,
             )
+            agreed.add_(self.agreed(agreement, made))
             codes = [done + [tuple(position) for position in new] for done, new in zip(before, made.tolist(), strict=True)]
         return torch.tensor(codes)
 

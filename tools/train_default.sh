@@ -1,9 +1,9 @@
 #!/bin/sh
 # Trains the bundle that comes with the product: `sh tools/train_default.sh FOLDER SOURCE...`
 #
-# FOLDER takes the data set and the two trainings; run again, it goes on where it stopped. What a machine can afford is said with
+# FOLDER takes the data set and the trainings; run again, it goes on where it stopped. What a machine can afford is said with
 # WIDTH, TOKENIZER_STEPS, LANGUAGE_STEPS, BATCH (windows of the tokenizer; the language model takes a quarter) and MINUTES (of each
-# part). BEGIN names a bundle whose weights both parts start from, OUT where the new one goes.
+# of the two). BEGIN names a bundle whose weights those start from, OUT where the new one goes.
 set -eu
 folder=$1
 shift
@@ -31,3 +31,4 @@ python -m backend train language --data "$folder/data" --tokenizer "$folder/toke
     --set finer_weight=0.15 --set described_share=0.6 --set evaluate_every=250
 python -m backend bundle pack --data "$folder/data" --tokenizer "$folder/tokenizer" --language "$folder/language" \
     --out "${OUT:-backend/bundles/default}" --attribution "$attribution"
+python -m backend train ranker --data "$folder/data" --bundle "${OUT:-backend/bundles/default}" --out "$folder/ranker"

@@ -1,4 +1,4 @@
-"""`motiongpt train`: a tokenizer, the adapter of a language model, an evaluator. All resume where they stopped."""
+"""`motiongpt train`: a tokenizer, the adapter of a language model, a bundle's ranker, an evaluator. All resume where they stopped."""
 
 import argparse
 import dataclasses
@@ -15,8 +15,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     tokenizer = actions.add_parser("tokenizer", help="train the motion VQ-VAE")
     language = actions.add_parser("language", help="train the adapter of the language model")
     language.add_argument("--tokenizer", type=Path, required=True, help="the folder of a trained tokenizer, or of a bundle")
+    ranker = actions.add_parser("ranker", help="train what chooses among several attempts, and put it into a bundle")
+    ranker.add_argument("--bundle", type=Path, required=True, help="the folder of the bundle")
     evaluator = actions.add_parser("evaluator", help="train the networks that `motiongpt evaluate` compares motion and text with")
-    for parser in (tokenizer, language, evaluator):
+    for parser in (tokenizer, language, ranker, evaluator):
         parser.add_argument("--data", type=Path, required=True, help="a folder made by `motiongpt data build`")
         parser.add_argument("--out", type=Path, required=True, help="the folder of this training; an unfinished one is gone on with")
         parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
@@ -29,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"tokenizer": _tokenizer, "language": _language, "evaluator": _evaluator}[args.action](args)
+    return {"tokenizer": _tokenizer, "language": _language, "ranker": _ranker, "evaluator": _evaluator}[args.action](args)
 
 
 def _tokenizer(args: argparse.Namespace) -> int:
@@ -51,6 +53,14 @@ def _language(args: argparse.Namespace) -> int:
     begin = _begin(args)
     plain = language.LanguageTraining(base=begin.base, adapter=begin.adapter) if begin else language.LanguageTraining()
     language.run(Dataset(args.data), args.tokenizer, args.out, _with(plain, args.set), choose(args.device), begin, args.minutes)
+    return 0
+
+
+def _ranker(args: argparse.Namespace) -> int:
+    from ..models.devices import choose
+    from ..training import ranker
+
+    ranker.run(args.data, args.bundle, args.out, _with(ranker.RankerTraining(), args.set), choose(args.device), args.minutes)
     return 0
 
 

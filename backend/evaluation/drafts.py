@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..generation import Generator
-from ..language.decoding import Sampling, sample_each
+from ..language.decoding import Agreement, Sampling, sample_each
 from ..language.prompts import Instruction, PoseCode, build_prompt
 from ..motion.clip import Clip
 from ..motion.features import pose_to_features
@@ -51,11 +51,15 @@ def _decode(generator: Generator, wishes: Sequence[Wish], sampling: Sampling) ->
     captioned = all(wish.caption for wish in wishes)
     without = [_prompt(generator, replace(instruction, caption="")) for instruction in instructions] if captioned else []
     prompts = [_prompt(generator, instruction) for instruction in instructions]
-    lengths, agreement = [wish.length for wish in wishes], torch.zeros(len(wishes))
+    lengths, agreement = [wish.length for wish in wishes], Agreement(torch.zeros(len(wishes)))
     seconds = generator.bundle.seconds_per_position
     courses = [generator.model.course_for(i, length, seconds) for i, length in zip(instructions, lengths, strict=True)]
     told = [course for course in courses if course is not None]
-    return sample_each(generator.model, prompts, lengths, sampling, without, told, generator.pull, agreement), agreement
+    answers = sample_each(generator.model, prompts, lengths, sampling, without, told, generator.pull, agreement)
+    if not captioned or agreement.prompts is None:
+        return answers, agreement.nats
+    each = (Agreement(nats[None], prompt[None]) for nats, prompt in zip(agreement.nats, agreement.prompts, strict=True))
+    return answers, torch.cat([generator.agreed(words, answer[None]) for words, answer in zip(each, answers, strict=True)])
 
 
 def _prompt(generator: Generator, instruction: Instruction) -> Tensor:

@@ -52,6 +52,19 @@ class Pull:
         return torch.stack([book[code] for book, code in zip(self.codebooks, codes.unbind(-1), strict=False)]).sum(0)
 
 
+@dataclass
+class Agreement:
+    """How well prompts go with answers, as decoding sees it.
+
+    `nats (B,)`: how much likelier the caption made each answer's first codes; of several answers the caption explains that best
+    which has most. `prompts (B or 1, width)`: what the model made of what was asked, its hidden states at the prompts' ends; None
+    until decoding has begun.
+    """
+
+    nats: Tensor
+    prompts: Tensor | None = None
+
+
 class Sequences(Protocol):
     """Token sequences that grow together; `last (B, width)` are the hidden states at their ends."""
 
@@ -76,7 +89,7 @@ class Model(Protocol):
         ...
 
     def sums(self, codes: Tensor) -> Tensor | None:
-        """What answers of codes (..., n, levels) have turned and gone, before and after each (..., n + 1, columns); None if not told."""
+        """What answers of codes (..., n, levels) have turned, before and after each (..., n + 1, columns); None if not told."""
         ...
 
     def begin(self, prompts: list[Tensor], room: int) -> Sequences:
@@ -109,7 +122,7 @@ def sample_codes(
     given: Sequence[Sequence[Position]] = (),
     noise: Sequence[torch.Generator] = (),
     pull: Pull | None = None,
-    agreement: Tensor | None = None,
+    agreement: Agreement | None = None,
     on_token: Callable[[list[list[Position]]], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Tensor:
@@ -118,10 +131,9 @@ def sample_codes(
     `without` is the prompt with its caption left out: scores are moved away from what it gives, `guidance` times as far as
     the caption moves them by itself (classifier-free guidance, Ho and Salimans 2022). `course` is what the model is told at
     every position. `given` are the codes that each answer begins with, as many for all. `noise` goes on with the random numbers
-    of an earlier answer; without it they start from the seed. `pull` draws answers to the poses of the course. To `agreement
-    (samples,)` is added, where decoding is guided, how much likelier the caption made each answer's first codes, in nats: of
-    several answers the caption explains that best which has most. `on_token` is given the codes so far after every step;
-    `cancelled` is asked before every step, and Cancelled raised.
+    of an earlier answer; without it they start from the seed. `pull` draws answers to the poses of the course. `agreement` takes up
+    how well the prompt goes with each answer, its nats where decoding is guided. `on_token` is given the codes so far after every
+    step; `cancelled` is asked before every step, and Cancelled raised.
     The same seed gives the same codes on the same device.
     """
     noise = noise or noise_of(sampling.seed, samples)
@@ -129,12 +141,14 @@ def sample_codes(
     guided = without is not None and sampling.guidance != 1.0
     begun = [vocabulary.begin(codes) for codes in given] or [[] for _ in range(samples)]
     prompts = [prompt, without] if without is not None and guided else [prompt]
-    prompts = [_begun(model, ids, course) for ids in prompts]
+    prompts = [begin_answer(model, ids, course) for ids in prompts]
     courses, room = [] if course is None else [course] * samples, vocabulary.longest_answer(length)
     if len({len(rows) for rows in begun}) > 1:  # in digits, as many codes need not be as many tokens
         sequences = model.begin([torch.cat([ids, ids_of(vocabulary, rows)]) for ids in prompts for rows in begun], room)
     else:
         sequences = model.begin(prompts, room)
+        if agreement is not None:
+            agreement.prompts = sequences.last[:1].clone()
         if samples > 1:
             sequences.repeat(samples)
         if begun[0]:
@@ -152,7 +166,7 @@ def sample_each(
     without: Sequence[Tensor] = (),
     courses: Sequence[Tensor] = (),
     pull: Pull | None = None,
-    agreement: Tensor | None = None,
+    agreement: Agreement | None = None,
 ) -> list[Tensor]:
     """An answer to each of several prompts (L, levels), all in one pass: codes (length, levels) of as many positions as asked for each.
 
@@ -161,8 +175,10 @@ def sample_each(
     """
     guided = bool(without) and sampling.guidance != 1.0
     if courses:
-        prompts, without = ([_begun(model, ids, c) for ids, c in zip(given, courses, strict=False)] for given in (prompts, without))
+        prompts, without = ([begin_answer(model, ids, c) for ids, c in zip(given, courses, strict=False)] for given in (prompts, without))
     sequences = model.begin([*prompts, *without] if guided else list(prompts), room=model.vocabulary.longest_answer(max(lengths)))
+    if agreement is not None:
+        agreement.prompts = sequences.last[: len(prompts)].clone()
     noise, begun = noise_of(sampling.seed, len(prompts)), [[] for _ in prompts]
     answers = _grow(model, sequences, begun, lengths, sampling, guided, noise, courses, pull, agreement)
     return [torch.tensor(codes[:length]) for codes, length in zip(answers, lengths, strict=True)]
@@ -178,7 +194,7 @@ def _grow(
     noise: Sequence[torch.Generator],
     courses: Sequence[Tensor] = (),
     pull: Pull | None = None,
-    agreement: Tensor | None = None,
+    agreement: Agreement | None = None,
     on_token: Callable[[list[list[Position]]], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> list[list[Position]]:
@@ -203,7 +219,7 @@ def _grow(
             with one_thread():
                 asked, unasked = logits.log_softmax(-1).chunk(2)
             still_growing = torch.tensor([rows is not None for rows in legal])
-            agreement += (asked - unasked).gather(-1, picked)[:, 0] * still_growing
+            agreement.nats += (asked - unasked).gather(-1, picked)[:, 0] * still_growing
         for level in range(1, vocabulary.levels):
             finer = model.finer_logits(hidden, _for_each_prompt(picked.to(hidden.device), len(hidden))).cpu()
             scores = _guide(finer, sampling, guided)
@@ -232,7 +248,7 @@ def _poses_due(courses: Sequence[Tensor], chosen: Sequence[Sequence[Position]]) 
     return due if bool((due >= 0).any()) else None
 
 
-def _begun(model: Model, prompt: Tensor, course: Tensor | None) -> Tensor:
+def begin_answer(model: Model, prompt: Tensor, course: Tensor | None) -> Tensor:
     """A prompt whose last token is told of the answer's first position."""
     if course is None:
         return prompt

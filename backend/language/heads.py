@@ -31,7 +31,7 @@ class AdapterConfig:
     vocabulary: str = "items"
     finer_width: int = 320  # inside the read-outs of finer codes, where the tokenizer has several levels
     course: bool = True  # whether every position is told how much is to come and which pose is next; not with digits
-    odometry: bool = True  # whether every position is told what the answer has turned and gone so far; only with a course
+    odometry: bool = True  # whether every position is told what the answer has turned so far; only with a course
 
 
 class MotionHeads(nn.Module):
@@ -97,7 +97,7 @@ class MotionHeads(nn.Module):
         return course_of(instruction, length, seconds_per_position, self.vocabulary.levels) if self.course is not None else None
 
     def sums(self, codes: Tensor) -> Tensor | None:
-        """What answers of codes (..., n, levels) have turned and gone, before and after each (..., n + 1, columns); None if not told."""
+        """What answers of codes (..., n, levels) have turned, before and after each (..., n + 1, columns); None if not told."""
         return self.odometry.sums(codes) if self.odometry is not None else None
 
     def embed(self, ids: Tensor) -> Tensor:

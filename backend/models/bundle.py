@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..language.heads import LORA, AdapterConfig
+from ..language.ranker import Ranker
 from ..motion.skeleton import Skeleton, load_skeleton
 from ..protocol.errors import Code, MotionGPTError
 from ..tokenizer.vqvae import VQVAE, VQVAEConfig
@@ -27,6 +28,7 @@ DEFAULT = Path(__file__).parent.parent / "bundles" / "default"
 # Each part is two files, so that none of those in the repository becomes too large for where it is kept.
 _TOKENIZER, _CODEBOOKS = "tokenizer.safetensors", "codebooks.safetensors"
 _ADAPTER, _HEADS = "adapter.safetensors", "heads.safetensors"
+_RANKER = "ranker.safetensors"  # of bundles that have one
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Bundle:
     std: np.ndarray
     training: Mapping[str, Any]
     folder: Path
+    ranked: bool
 
     @property
     def seconds_per_position(self) -> float:
@@ -70,6 +73,15 @@ class Bundle:
         """What training of the language model made, in float32: the LoRA matrices, and what reads and writes codes."""
         return self._read(_ADAPTER, _HEADS)
 
+    def ranker(self, codebooks: Tensor) -> Ranker | None:
+        """What says which of several answers goes best with a prompt, if the bundle has it; `codebooks (levels, codes, dim)`."""
+        if not self.ranked:
+            return None
+        tensors = self._read(_RANKER)
+        model = Ranker(codebooks, len(tensors["words.0.weight"]))
+        model.load_state_dict(tensors)
+        return model.eval().requires_grad_(False)
+
     def _read(self, *files: str) -> dict[str, Tensor]:
         return {name: value.float() for file in files for name, value in load_file(self.folder / file).items()}
 
@@ -83,6 +95,7 @@ def open_bundle(folder: Path | None = None) -> Bundle:
     try:
         facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         _check(folder, facts)
+        facts["ranked"] = _RANKER in facts["files"]
         del facts["format"], facts["files"]
         facts |= {"base": BaseModel(**facts["base"]), "network": VQVAEConfig(**facts["network"]), "folder": folder}
         facts["adapter"] = AdapterConfig(**{**facts["adapter"], "targets": tuple(facts["adapter"]["targets"])})
@@ -127,16 +140,31 @@ def write_bundle(folder: Path, facts: dict[str, Any], tokenizer: Mapping[str, Te
     lora, heads = _split(adapter, LORA)
     codebooks, networks = _split(tokenizer, "quantizer.", "residuals.")
     files = {_TOKENIZER: networks, _CODEBOOKS: codebooks, _ADAPTER: lora, _HEADS: heads}
-    for name, tensors in files.items():
-        temporary = folder / f"{name}.tmp"
-        save_file({k: v.detach().to(torch.float16).contiguous() for k, v in tensors.items()}, temporary)
-        temporary.chmod(0o644)  # safetensors writes for its user alone
-        temporary.replace(folder / name)
+    hashes = {name: _write(folder / name, tensors) for name, tensors in files.items()}
     plain = {k: v if isinstance(v, (str, int, float, list, dict)) else asdict(v) for k, v in facts.items()}
-    hashes = {name: file_hash(folder / name) for name in files}
-    text = json.dumps({"format": FORMAT, **plain, "files": hashes}, indent=1, ensure_ascii=False)
-    (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
+    _write_facts(folder, {"format": FORMAT, **plain, "files": hashes})
     return open_bundle(folder)
+
+
+def add_ranker(folder: Path, tensors: Mapping[str, Tensor]) -> Bundle:
+    """Put a ranker into the bundle in `folder`, in the place of one that it has."""
+    facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    facts["files"][_RANKER] = _write(folder / _RANKER, tensors)
+    _write_facts(folder, facts)
+    return open_bundle(folder)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write tensors as half floats; the file's hash."""
+    temporary = path.with_suffix(".tmp")
+    save_file({k: v.detach().to(torch.float16).contiguous() for k, v in tensors.items()}, temporary)
+    temporary.chmod(0o644)  # safetensors writes for its user alone
+    temporary.replace(path)
+    return file_hash(path)
+
+
+def _write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    (folder / "bundle.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _split(tensors: Mapping[str, Tensor], *beginnings: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -17,6 +17,7 @@ from ..data.sources import Caption
 from ..language.course import on_course
 from ..language.heads import LORA, AdapterConfig
 from ..language.model import MotionLanguageModel, load_causal
+from ..language.odometry import blurred
 from ..language.prompts import Instruction, PoseCode, build_prompt, load_template
 from ..language.vocabulary import NONE, Position, ids_of
 from ..models.base import SMOLLM2, BaseModel, find_base
@@ -26,8 +27,8 @@ from ..motion.features import hold, retime
 from ..tokenizer.vqvae import VQVAE
 from .loop import train
 from .scenes import Scenes
-from .strides import fit_strides
 from .tokenizer import codes_of, load_trained
+from .turns import fit_turns
 
 # How often each task is drawn. The last has neither text nor poses: what guidance moves away from.
 TASKS = {
@@ -55,6 +56,7 @@ class LanguageTraining:
     as much after it. `crop_share` of the other clips are cut to a shorter length; `timed_share` of the prompts state it.
     `retimed_share` of the examples are faster or slower by the factor `retimed`. In each example up to `corrupted_most` of the
     codes that the model reads, though not those that it must answer, are those of other places, as its own will be that it goes on from.
+    What an answer has turned so far is told off by about `blur` radians and such a share of it, as exact sums give clips away.
     `only` names one task to train instead of all. `contrast_share` of the examples whose captions name a side are read once more
     with left and right exchanged, which must make their answers less likely; that counts `contrast_weight`.
     """
@@ -77,6 +79,7 @@ class LanguageTraining:
     retimed_share: float = 0.5
     retimed: float = 1.08
     corrupted_most: float = 0.3
+    blur: float = 0.12
     only: str = ""
     most_keys: int = 3
     finer_weight: float = 0.25
@@ -219,7 +222,7 @@ class LanguageTrainee:
         if begin is not None:
             self._start_from(begin)
         if self.model.odometry is not None:
-            self.model.odometry.strides.copy_(fit_strides(tokenizer, dataset, device))
+            self.model.odometry.turns.copy_(fit_turns(tokenizer, dataset, device))
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
 
@@ -323,8 +326,10 @@ class LanguageTrainee:
             corrupted = rng.random(len(codes)) < rng.uniform(0.0, corrupted_most)
             others = rng.integers(len(anything), size=len(codes))
             read.append([anything[i] if other else code for i, other, code in zip(others, corrupted, codes, strict=True)])
-        # What an answer has turned and gone is told as it truly is, though codes that it goes on from are corrupted.
+        # What an answer has turned is that of its true codes, though those that it goes on from are corrupted.
         sums = [self.model.sums(torch.tensor(codes)) for codes in answers]
+        if self.model.training:
+            sums = [rows if rows is None else blurred(rows, rng, self.config.blur) for rows in sums]
         ids, targets = [], []
         for row, caption in [*enumerate(e.caption for e in drawn), *wrong.items()]:
             instruction, codes = replace(instructions[row], caption=caption), answers[row]

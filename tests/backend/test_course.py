@@ -4,14 +4,15 @@ import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from backend.language.course import course_of, on_course
-from backend.language.decoding import Pull, Sampling, sample_codes, sample_each
+from backend.language.decoding import Agreement, Pull, Sampling, sample_codes, sample_each
 from backend.language.heads import AdapterConfig
 from backend.language.model import MotionLanguageModel, load_causal
-from backend.language.odometry import Odometry
+from backend.language.odometry import Odometry, blurred
 from backend.language.prompts import Instruction, PoseCode
 from backend.language.runtime import EngineModel
 from backend.language.vocabulary import ids_of
@@ -37,7 +38,7 @@ def model(base):
         if parameter.requires_grad:
             parameter.data += 0.1 * torch.randn_like(parameter)
     assert made.odometry is not None
-    made.odometry.strides.normal_()
+    made.odometry.turns.normal_()
     return made.eval()
 
 
@@ -70,30 +71,32 @@ def test_the_end_of_a_prompt_is_told_of_the_first_position():
     assert told.tolist() == [[0, 1, -1, -1, -1, -1], [2, 3, -1, -1, -1, -1], [4, 5, 5, 0, 3, 4]]
 
 
-def test_what_codes_turn_and_go_is_added_up_as_they_face():
-    """A square walked to the left ends where it began; of two levels, each gives half."""
+def test_what_codes_turn_is_added_up():
+    """A quarter turn to the left and two to the right; of two levels, each gives half."""
     odometry = Odometry(2, 3, 8)
-    odometry.strides[:, 1] = torch.tensor([0.0, 0.0, 0.5])  # a metre ahead
-    odometry.strides[:, 2] = torch.tensor([math.pi / 4, 0.0, 0.0])  # a quarter turn
-    codes = torch.tensor([1, 2] * 4)[:, None].expand(-1, 2)
+    odometry.turns[:, 1], odometry.turns[:, 2] = math.pi / 4, -math.pi / 4
+    codes = torch.tensor([1, 0, 2, 2])[:, None].expand(-1, 2)
     rows = odometry.sums(torch.stack([codes, codes]))
     quarter = 157  # hundredths of a radian
-    assert rows[0, :6].tolist() == [
-        [0, 0, 0, 0],
-        [1, 0, 0, 100],
-        [2, quarter, 0, 100],
-        [3, quarter, 100, 100],
-        [4, 2 * quarter, 100, 100],
-        [5, 2 * quarter, 100, 0],
-    ]
-    assert rows[1, -1].tolist() == [8, 628, 0, 0]
-    assert odometry.sums(codes[:0]).tolist() == [[0, 0, 0, 0]]
+    assert rows[0].tolist() == [[0, 0], [1, quarter], [2, quarter], [3, 0], [4, -quarter]]
+    assert torch.equal(rows[0], rows[1])
+    assert odometry.sums(codes[:0]).tolist() == [[0, 0]]
+
+
+def test_sums_are_blurred_about_what_they_are():
+    rows = Odometry(1, 3, 8).sums(torch.zeros(49, 1, dtype=torch.long))
+    rows[1:, 1] = 300
+    told = [blurred(rows, np.random.default_rng(seed), 0.1) for seed in range(200)]
+    assert all(torch.equal(each[:, 0], rows[:, 0]) and each[0, 1] == 0 for each in told)
+    off = torch.stack(told)[:, 1:, 1].double() / 100.0 - 3.0
+    assert abs(float(off.mean())) < 0.1
+    assert float(off.std()) == pytest.approx(math.hypot(0.1, 0.3), rel=0.2)
 
 
 def test_what_is_added_up_counts_only_within_an_answer():
     odometry = Odometry(1, 3, 8)
     torch.nn.init.normal_(odometry.outer.weight)
-    told = odometry(torch.tensor([[-1, -1, -1, -1], [0, 0, 0, 0], [3, 150, -20, 40], [3, 0, -20, 40]]))
+    told = odometry(torch.tensor([[-1, -1], [0, 0], [3, 150], [3, 0]]))
     assert (told[0] == 0).all()
     assert len({tuple(row.tolist()) for row in told}) == 4
 
@@ -152,9 +155,9 @@ def test_a_pull_brings_answers_to_the_poses_that_are_due_and_leaves_the_rest(mod
 def test_what_is_made_in_more_probable_words_agrees_more(model):
     """The agreement is the difference of what both prompts say of the answer, added up over its positions."""
     asked, unasked = prompt_of(model, "a man waves with the left hand"), prompt_of(model, "so")
-    agreement = torch.zeros(2)
+    agreement = Agreement(torch.zeros(2))
     codes = sample_codes(model, asked, 4, Sampling(seed=1, guidance=2.0), samples=2, without=unasked, agreement=agreement)
-    for answer, found in zip(codes, agreement, strict=True):
+    for answer, found in zip(codes, agreement.nats, strict=True):
         chosen = [tuple(position) for position in answer.tolist()]
         expected = 0.0
         for prompt, sign in ((asked, 1.0), (unasked, -1.0)):

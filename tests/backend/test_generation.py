@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from backend.generation import Generator, best_of
+from backend.language.decoding import Sampling, sample_codes
+from backend.language.prompts import Instruction, build_prompt
 from backend.motion import rotations
 from backend.motion.features import facing
 from backend.motion.fit import Constraint
+from backend.motion.path import heading
 from backend.motion.skeleton import SMPL
 from backend.protocol.errors import Code, MotionGPTError
 from backend.protocol.messages import Generate, Load, MadeClip, Pose, Segment
@@ -98,6 +101,18 @@ def test_the_clip_goes_on_from_where_the_pose_stands_and_faces(generator):
 
 def test_a_pose_needs_no_prompt(generator):
     assert make(generator, prompt="", poses=(crouch(0),)).constraint_error_mm < 1.0
+
+
+def test_the_model_is_told_about_how_far_the_clip_turns(generator):
+    """What is added up over the codes, which the model is told, against the clips that the tokenizer makes of them."""
+    instruction, length = Instruction("a person walks in a circle.", [], 8.0), 40
+    prompt = generator.model.vocabulary.prompt(build_prompt(instruction, generator.template))
+    course = generator.model.course_for(instruction, length, generator.bundle.seconds_per_position)
+    codes = sample_codes(generator.model, prompt, length, Sampling(seed=1), 6, course=course)
+    told = generator.model.sums(codes)[:, -1, 1] / 100.0
+    turned = np.array([heading(clip)[-1] - heading(clip)[0] for clip in generator.decode(codes)])
+    assert np.degrees(np.abs(told.numpy() - turned)).max() < 40.0
+    assert np.degrees(np.abs(turned)).max() > 120.0
 
 
 def test_another_prompt_is_another_clip(generator):

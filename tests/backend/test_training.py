@@ -271,22 +271,76 @@ def test_rows_are_carried_over_to_the_codes_of_another_tokenizer(trained):
     torch.testing.assert_close(trainee.model.head.data[after], tensors["motion.rows"].float()[before], rtol=0, atol=1e-3)
 
 
-def test_strides_say_where_captured_clips_go(trained):
-    """What the codes of a clip add up to, against where its root goes and how far it turns."""
-    from backend.language.odometry import Odometry
-    from backend.motion.features import features_to_root
-    from backend.training.strides import fit_strides
-    from backend.training.tokenizer import codes_of, load_trained
+def test_turns_are_what_explains_how_captured_clips_turn():
+    """Codes whose latents say what they turn, in clips whose yaw is just that: it is found again, and adds up."""
+    from types import SimpleNamespace
 
-    dataset = Dataset(trained / "data")
-    tokenizer = load_trained(trained / "tokenizer", dataset)
-    odometry = Odometry(tokenizer.config.levels, tokenizer.config.codes, 8)
-    odometry.strides.copy_(fit_strides(tokenizer, dataset, "cpu"))
-    for clip in dataset.split("train"):
-        features = dataset.of(clip)
-        codes = codes_of(tokenizer, features, dataset.mean, dataset.std, "cpu")
-        _, turned, aside, ahead = (odometry.sums(codes)[-1] / 100.0).tolist()
-        _, root = features_to_root(features, dataset.skeleton)
-        way = root[len(codes) * tokenizer.config.frames_per_code - 1] - root[0]
-        assert ahead == pytest.approx(way[2], rel=0.1)
-        assert abs(aside - way[0]) < 0.1 and abs(turned) < 0.1
+    from backend.language.odometry import Odometry
+    from backend.training.turns import fit_turns
+
+    rng = np.random.default_rng(0)
+    books = torch.from_numpy(rng.normal(size=(2, 16, 8)) * [[[1.0]], [[0.3]]]).float()
+    true = (books @ torch.from_numpy(rng.normal(0.0, 0.1, 8)).float()).numpy()
+
+    def clip(positions: int = 40) -> np.ndarray:
+        codes = rng.integers(16, size=(positions, 2))
+        turned = true[0, codes[:, 0]] + true[1, codes[:, 1]] + 0.05
+        return np.repeat(np.concatenate([-turned[:, None] / 8.0, codes], axis=1), 4, axis=0).astype(np.float32)
+
+    clips = [clip() for _ in range(12)]
+    tokenizer = SimpleNamespace(
+        config=SimpleNamespace(frames_per_code=4),
+        quantizers=[SimpleNamespace(codebook=book) for book in books],
+        encode=lambda features: features[:, ::4, 1:].long(),
+    )
+    zero, one = np.zeros(3, np.float32), np.ones(3, np.float32)
+    dataset = SimpleNamespace(split=lambda name: range(12), of=lambda number: clips[number], mean=zero, std=one)
+    odometry = Odometry(2, 16, 8)
+    odometry.turns.copy_(fit_turns(tokenizer, dataset, "cpu"))  # pyright: ignore[reportArgumentType]
+    for features in (*clips, clip()):
+        told = odometry.sums(torch.from_numpy(features[::4, 1:]).long())[1:, 1].numpy() / 100.0
+        np.testing.assert_allclose(told, -2.0 * np.cumsum(features[:, 0], dtype=np.float64)[3::4], atol=0.05)
+
+
+def test_a_trained_ranker_becomes_a_part_of_its_bundle(trained, tmp_path):
+    """It chooses among attempts; a bundle without one chooses by what the model itself likes best."""
+    import shutil
+
+    from backend.models.bundle import open_bundle
+
+    bundle = tmp_path / "bundle"
+    shutil.copytree(trained / "bundle", bundle)
+    command = ["train", "ranker", "--data", str(trained / "data"), "--bundle", str(bundle), "--out", str(tmp_path / "ranker")]
+    assert main([*command, "--device", "cpu", *settings(["examples=24", "steps=12", "batch=12", "warmup=1"])]) == 0
+    generator = Generator.load(Load(bundle=str(bundle), device="cpu"))
+    assert generator.ranker is not None and open_bundle(trained / "bundle").ranker(generator.pull.codebooks) is None
+    clips = [
+        generator.generate(Generate((Segment("someone walks.", 40),), 20.0, seed=1, candidates=n), lambda a, b: None, lambda: False)
+        for n in (1, 4)
+    ]
+    assert all(np.isfinite(reply.clips[0].joints).all() for reply in clips)
+
+
+def test_a_ranker_tells_pairs_apart():
+    """Prompts that name one of four codes, and answers that are full of it."""
+    from backend.language.ranker import Ranker
+
+    torch.manual_seed(0)
+    ranker = Ranker(torch.randn(1, 4, 16), 32)
+    words, optimizer = torch.randn(4, 32), torch.optim.AdamW(ranker.parameters(), lr=3e-3)
+
+    def draw(length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        codes = torch.where(torch.rand(4, length) < 0.7, torch.arange(4)[:, None], torch.randint(4, (4, length)))
+        return words + 0.1 * torch.randn(4, 32), codes[..., None]
+
+    for step in range(60):
+        prompts, codes = draw(8 + step % 9)
+        loss, _ = ranker.loss(prompts, list(ranker.latents(codes)), torch.eye(4, dtype=torch.bool))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    ranker.eval()
+    prompts, codes = draw(20)
+    scores = torch.stack([ranker(prompt[None], codes) for prompt in prompts])
+    assert scores.argmax(-1).tolist() == [0, 1, 2, 3]
+    torch.testing.assert_close(ranker(prompts, codes), scores.diagonal())

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import psutil
 import torch
 
 from .language.decoding import Agreement, Cancelled, Pull, Sampling, noise_of, sample_codes
+from .language.engine import one_thread
 from .language.prompts import Instruction, PoseCode, build_prompt, load_template
 from .language.runtime import EngineModel, memory_needed_mb
 from .language.vocabulary import Position
@@ -160,7 +162,7 @@ class Generator:
 
     def decode(self, codes: torch.Tensor) -> list[Clip]:
         """The clips of codes (B, N, levels) as the tokenizer decodes them, at the bundle's own rate, at the origin."""
-        normalised = self.tokenizer.decode(codes.to(self.device)).float().cpu().numpy()
+        normalised = self._features(codes).float().cpu().numpy()
         features = normalised * self.bundle.std + self.bundle.mean
         return [clip_from_features(part, self.skeleton, self.bundle.rotations) for part in features]
 
@@ -169,6 +171,18 @@ class Generator:
         if agreement is None:
             return torch.zeros(len(answers))
         return agreement.nats if self.ranker is None or agreement.prompts is None else self.ranker(agreement.prompts, answers)
+
+    def _features(self, codes: torch.Tensor) -> torch.Tensor:
+        """Normalised features of codes (B, N, levels). On the CPU each thread decodes clips of its own.
+
+        Torch's threads wait for each other at every layer, which takes many times as long as the layers do where another program
+        has one of the processors.
+        """
+        threads = min(torch.get_num_threads(), len(codes))
+        if self.device != "cpu":
+            return self.tokenizer.decode(codes.to(self.device))
+        with one_thread(), ThreadPoolExecutor(threads) as pool:
+            return torch.cat(list(pool.map(self.tokenizer.decode, codes.chunk(threads))))
 
     def _sample(
         self,

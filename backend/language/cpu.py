@@ -52,15 +52,15 @@ class CpuEngine:
     def __init__(self, shape: Shape, layers: Iterator[Layer], last_norm: Tensor, precision: str) -> None:
         self.shape, self.precision, self.team = shape, precision, Team(min(torch.get_num_threads(), _MOST))
         self._kernels = load_kernels()
-        if any(size % self._kernels.OUTPUTS for size in (shape.head_dim, shape.width, shape.inner)):
-            raise ValueError(f"The base model's sizes must be multiples of {self._kernels.OUTPUTS}.")
         sizes = {
             "qkv": ((shape.heads + 2 * shape.groups) * shape.head_dim, shape.width),
             "out": (shape.width, shape.heads * shape.head_dim),
             "gate_up": (2 * shape.inner, shape.width),
             "down": (shape.width, shape.inner),
         }
-        matrices = {name: _room_for(shape.layers, outputs, inputs, precision) for name, (outputs, inputs) in sizes.items()}
+        if shape.head_dim % self._kernels.LANES or any(outputs % self._kernels.OUTPUTS for outputs, _ in sizes.values()):
+            raise ValueError(f"The base model's sizes must be multiples of {self._kernels.OUTPUTS}.")
+        matrices = {name: _room_for(shape.layers, *size, precision, finer=name in ("qkv", "out")) for name, size in sizes.items()}
         norms = np.empty((2 * shape.layers + 1, shape.width), np.float32)
         for i, layer in enumerate(layers):
             for name, matrix in matrices.items():
@@ -70,18 +70,27 @@ class CpuEngine:
         self._layers = self._kernels.Layers(**matrices, norms=norms)
 
     def start(self, batch: int, room: int) -> None:
-        shape = self.shape
-        room += -room % self._kernels.STRIDE
-        self._keys = np.zeros((shape.layers, batch, shape.groups, room, shape.head_dim), np.float32)
-        self._values = np.zeros((shape.layers, batch, shape.groups, shape.head_dim, room), np.float32)
+        self._blocks, self._used = -(-room // self._kernels.LANES), 0
+        self._keys, self._values = self._cache(batch)
         self._cosines, self._sines = (table.numpy() for table in rotary_tables(self.shape, room))
 
+    def _cache(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Keys and values of nothing yet. What is not written takes no memory: the system gives it out page by page."""
+        shape, side, kind = self.shape, self._kernels.LANES, np.float32 if self.precision == "float32" else np.int16
+        outer = (shape.layers, batch, shape.groups)
+        keys = np.zeros((*outer, self._blocks, shape.head_dim, side), kind)
+        return keys, np.zeros((*outer, self._blocks * side, shape.head_dim), kind)
+
     def repeat(self, times: int) -> None:
-        self._keys, self._values = np.repeat(self._keys, times, axis=1), np.repeat(self._values, times, axis=1)
+        before, after = (self._keys, self._values), self._cache(self._keys.shape[1] * times)
+        for old, new, used in zip(before, after, (-(-self._used // self._kernels.LANES), self._used), strict=True):
+            new[:, :, :, :used] = np.repeat(old[:, :, :, :used], times, axis=1)
+        self._keys, self._values = after
 
     def run(self, x: Tensor, places: Tensor) -> Tensor:
         batch, length, width = x.shape
         shape, rows = self.shape, batch * length
+        self._used = max(self._used, int(places.max()) + 1)
         hidden = self.team.run(
             self._kernels.forward,
             x.reshape(-1, width).numpy().copy(),
@@ -186,10 +195,12 @@ def _matrix(weights: Sequence[Tensor], precision: str) -> Any:
     return made
 
 
-def _room_for(layers: int, outputs: int, inputs: int, precision: str) -> Any:
+def _room_for(layers: int, outputs: int, inputs: int, precision: str, finer: bool = True) -> Any:
+    """Room for matrices in a precision; of int8 those are multiplied `finer`, with activations of 16 bits, which take twice as long."""
     kernels, kind = load_kernels(), {"float32": np.float32, "bfloat16": np.int16, "int8": np.int8}[precision]
+    kind = np.uint8 if kind is np.int8 and kernels.FOURS and not finer else kind
     across, along = kernels.OUTPUTS, kernels.inputs_at_once(numba.from_dtype(np.dtype(kind)))
-    groups, steps = -(-outputs // across), -(-inputs // along)
+    groups, steps = -(-outputs // across), -(-inputs // kernels.BLOCK) * kernels.BLOCK // along
     return kernels.Matrix(np.empty((layers, groups, steps, across, along), kind), np.ones((layers, groups * across), np.float32))
 
 
@@ -201,7 +212,7 @@ def _store(weight: Tensor, into: Any, layer: int, precision: str) -> None:
     if precision == "int8":
         scale = weight.abs().amax(1).clamp(min=1e-12) / 127
         into.scales[layer] = scale
-        weight = (weight / scale[:, None]).round_()
+        weight = (weight / scale[:, None]).round_() + (128 if target.dtype == torch.uint8 else 0)
     elif precision == "bfloat16":
         weight = weight.bfloat16().view(torch.int16)
     target.copy_(weight.view(groups, across, steps, along).transpose(1, 2))

@@ -1,9 +1,9 @@
 """What decoding computes on the CPU, compiled by numba and kept on disk: a LLaMA-like model, the read-outs of codes, the choice of one.
 
 A pass over a few tokens takes as long as reading the weights does, so they are kept small (int8 with a scale per output, or
-bfloat16) and read once, in order, for all rows of the batch. int8 weights are multiplied with activations that are rounded to 16
-bits, in whole numbers, of which processors multiply and add twice as many at once as of float32; all other sums are float32.
-Compiling takes seconds, once on a computer.
+bfloat16) and read once, in order, for all rows of the batch. int8 weights are multiplied with activations that are rounded as
+well, in whole numbers, of which processors multiply and add two or four times as many at once as of float32; all other sums are
+float32. Compiling takes seconds, once on a computer.
 
 `forward` and `read` are gone through by several threads side by side, each called with its `part` of `parts`. A thread computes
 some of the outputs, or some of the heads, of every step, and where the next step needs them all it waits for the others (`_meet`):
@@ -27,11 +27,15 @@ from numba.extending import intrinsic, overload
 _PLAIN: Any = {"fastmath": True, "nogil": True, "boundscheck": False, "error_model": "numpy"}  # a division that may raise is no vector's
 _float = np.float32
 _intrinsic: Any = intrinsic  # what it makes is called without the first argument, which its type does not say
-STRIDE = 32  # places are attended to in steps of so many, the room of a cache is a multiple of it
-_WIDE = binding.get_host_cpu_features().get("avx512bw", False)
-_LANES = 16 if _WIDE else 8  # sums that one register holds
-OUTPUTS = 4 if _WIDE else 2  # whose sums with four rows, and what they are made of, fit into all registers
-_BLOCK = 4 if _WIDE else 8  # times OUTPUTS, whose weights stay in the first cache while all rows are multiplied with them
+_FEATURES = binding.get_host_cpu_features()
+_WIDE = _FEATURES.get("avx512bw", False)
+FOURS = _FEATURES.get("avx512vnni" if _WIDE else "avxvnni", False)  # whether one instruction adds four products of bytes to a sum
+LANES = 16 if _WIDE else 8  # sums that one register holds; places of a cache that stand side by side
+_VECTORS = 2 if _WIDE else 1  # of sums for each of four rows, so that these and what they are made of fit into all registers
+OUTPUTS = _VECTORS * LANES
+BLOCK = 32  # inputs whose activations are rounded in one unit
+_LINE = 64  # bytes that come from memory at once
+_CHAINS = 4  # sums that are made side by side, because each addition waits for the one before
 _PATIENCE = 2000  # looks at what the others do, a few microseconds, before the processor is offered to other programs
 _EPSILON = 2.0**-23  # torch's own where a norm is told none
 
@@ -41,10 +45,12 @@ _give_way = types.ExternalFunction("motiongpt_give_way", types.int32())
 
 
 class Matrix(NamedTuple):
-    """The same matrix of every layer, in int8, float32, or bfloat16 seen as int16.
+    """The same matrix of every layer, in float32, bfloat16 seen as int16, int8, or int8 with 128 added, which makes it uint8.
+
+    int8 is multiplied with activations of 16 bits, two at once, and uint8 with those of 8, four at once where there are `FOURS`.
 
     `weights (layers, out / OUTPUTS, in / inputs, OUTPUTS, inputs)`, with `inputs` of `inputs_at_once`, lie in the order in which
-    they are read, because memory is fast only then; `scales (layers, out)`. Both sizes are padded with zeros.
+    they are read, because memory is fast only then; `scales (layers, out)`. Both sizes are padded, inputs to whole blocks.
     """
 
     weights: np.ndarray
@@ -96,16 +102,17 @@ def forward(
     """Last hidden states (rows, width) of tokens with embeddings `x (rows, width)`, which is overwritten.
 
     A row is the token of sequence `sequences (rows,)` at place `slots (rows,)`; it sees the places up to its own. `keys`
-    (layers, batch, kv heads, room, head size) and `values` (layers, batch, kv heads, head size, room) hold the places before
-    and get those of `x`. `qkv`, `seen` (rows, heads * head size) and `inner` (rows, inner) are room to work in.
+    (layers, batch, kv heads, room / LANES, head size, LANES) and `values` (layers, batch, kv heads, room, head size), float32
+    or bfloat16 seen as int16, hold the places before and get those of `x`. `qkv`, `seen` (rows, heads * head size) and `inner`
+    (rows, inner) are room to work in.
     """
     width = x.shape[1]
-    groups, size = keys.shape[2], keys.shape[4]
+    groups, size = values.shape[2], values.shape[4]
     heads = seen.shape[1] // size
     normed = np.empty_like(x)
     for layer in range(len(layers.qkv.weights)):
         _normalise(x, layers.norms[2 * layer], epsilon, normed)
-        begin, end = _share(heads + 2 * groups, 1, part, parts)
+        begin, end = _share(heads + 2 * groups, 1 if size % OUTPUTS == 0 else _VECTORS, part, parts)
         qkv[:, begin * size : end * size] = 0
         _multiply(_given(normed, layers.qkv.weights), layers.qkv, layer, qkv, begin * size, end * size)
         _place(qkv, begin, end, heads, sequences, slots, keys[layer], values[layer], cosines, sines)
@@ -183,7 +190,7 @@ def draw(scores: np.ndarray, legal: np.ndarray, temperature: float, top_k: int, 
         if temperature == 0:
             continue
         floor = np.partition(mine, len(mine) - top_k)[len(mine) - top_k] if 0 < top_k < len(mine) else _float(-np.inf)
-        weights = np.where(mine >= floor, np.exp((mine - mine[best]) / _float(temperature)), _float(0))
+        weights = _weights(mine, mine[best], floor, _float(1) / _float(temperature))
         left = dice[b] * weights.sum()
         for row in range(len(mine)):
             left -= weights[row]
@@ -191,6 +198,16 @@ def draw(scores: np.ndarray, legal: np.ndarray, temperature: float, top_k: int, 
                 drawn[b] = row
                 break
     return drawn
+
+
+@njit(**_PLAIN)
+def _weights(scores, best, floor, factor):
+    """How likely each of `scores (R,)` is beside the `best`; those below `floor` are nothing."""
+    weights = np.empty(len(scores), _float)
+    for i in range(len(weights)):
+        weight = _exp(max((scores[i] - best) * factor, _float(-87)))
+        weights[i] = weight if scores[i] >= floor else _float(0)
+    return weights
 
 
 @njit(**_PLAIN)
@@ -243,146 +260,226 @@ def _normalise(x, weights, epsilon, out):
 
 
 class _Given(NamedTuple):
-    """Rows as a kind of matrix is multiplied with: `values (rows, in)`, each of them times its row's of `units (rows,)`."""
+    """Rows as a kind of matrix is multiplied with.
+
+    `values (rows, in)` are, for one of whole numbers, such too: those of a block times its unit of `units (rows, in / BLOCK)`.
+    `offsets (rows, in / BLOCK)` take from their sums what is added to the weights.
+    """
 
     values: np.ndarray
     units: np.ndarray
+    offsets: np.ndarray
 
 
 def _given(x, weights):
-    """Rows x (rows, m) for multiplication with `weights`: rounded to 16 bits if those are int8."""
+    """Rows x (rows, m) for multiplication with `weights`: rounded if those are whole numbers."""
 
 
 @overload(_given)
 def _typed_given(x, weights):
+    if weights.dtype == types.uint8:
+        return lambda x, weights: _rounded(x, weights.shape[-3] * weights.shape[-1], np.int8, 127, 128)
     if weights.dtype == types.int8:
-        return lambda x, weights: _rounded(x, weights.shape[-3] * weights.shape[-1])
+        return lambda x, weights: _rounded(x, weights.shape[-3] * weights.shape[-1], np.int16, 2**15 - 1, 0)
     return lambda x, weights: _padded(x, weights.shape[-3] * weights.shape[-1])
 
 
 @njit(**_PLAIN)
-def _rounded(x, length):
-    """In units so fine that no sum of products with int8 grows beyond 32 bits."""
-    values, units = np.zeros((len(x), length), np.int16), np.empty(len(x), _float)
-    finest = min(2**15 - 1, (2**31 - 1) // (127 * (length // _LANES)))
+def _rounded(x, length, kind, finest, added):
+    """In units so fine that the largest number of a block becomes `finest`; no block's sum grows beyond 32 bits."""
+    count = length // BLOCK
+    values, units, offsets = np.empty((len(x), length), kind), np.empty((len(x), count), _float), np.empty((len(x), count), np.int32)
+    padded, width = np.zeros(length, _float), min(x.shape[1], length)
     for row in range(len(x)):
-        top = _float(1e-12)
-        for i in range(x.shape[1]):
-            top = max(top, abs(x[row, i]))
-        units[row] = top / _float(finest)
-        times = _float(finest) / top
-        for i in range(x.shape[1]):
-            values[row, i] = np.int16(np.floor(x[row, i] * times + _float(0.5)))
-    return _Given(values, units)
+        padded[:width] = x[row, :width]
+        for block in range(count):
+            units[row, block], total = _round(padded, block * BLOCK, values, row, _float(finest))
+            offsets[row, block] = -added * total
+    return _Given(values, units, offsets)
+
+
+@_intrinsic
+def _round(typing, x, first, values, row, finest):
+    """Write the block of `x` from `first` on, rounded, to that of a row of values; its unit, and the sum of what was written."""
+
+    def generate(context, builder, signature, arguments):
+        place = _places(context, builder, signature, arguments)
+        _, first, _, row, finest = arguments
+        at = [builder.add(first, first.type(lane)) for lane in range(0, BLOCK, LANES)]
+        given = [_vector(builder, place(0, i), types.float32, LANES) for i in at]
+        tops = [_call(builder, f"llvm.vector.reduce.fmax.v{LANES}f32", _call(builder, f"llvm.fabs.v{LANES}f32", part)) for part in given]
+        top = ir.FloatType()(1e-12)
+        for each in tops:
+            top = builder.select(builder.fcmp_ordered(">", each, top), each, top)
+        times, total = _spread(builder, builder.fdiv(finest, top), LANES), ir.IntType(32)(0)
+        for i, part in zip(at, given, strict=True):
+            whole = builder.fptosi(_call(builder, f"llvm.rint.v{LANES}f32", builder.fmul(part, times)), _SUMS)
+            kind = ir.VectorType(context.get_data_type(values.dtype), LANES)
+            builder.store(builder.trunc(whole, kind), builder.bitcast(place(2, row, i), kind.as_pointer()), align=1)
+            total = builder.add(total, _call(builder, f"llvm.vector.reduce.add.v{LANES}i32", whole))
+        return context.make_tuple(builder, signature.return_type, [builder.fdiv(top, finest), total])
+
+    return types.Tuple([types.float32, types.int32])(x, first, values, row, finest), generate
 
 
 @njit(**_PLAIN)
 def _padded(x, length):
     values = np.zeros((len(x), length), _float)
-    values[:, : x.shape[1]] = x
-    return _Given(values, np.ones(len(x), _float))
+    width = min(x.shape[1], length)
+    values[:, :width] = x[:, :width]
+    return _Given(values, np.empty((len(x), length // BLOCK), _float), np.empty((1, 1), np.int32))
 
 
 @njit(**_PLAIN)
 def _multiply(given, matrix, layer, out, begin, end):
     """Add x (rows, m) @ weights (n, m)^T to `out (rows, n)`, its columns from `begin` to `end`, which are multiples of OUTPUTS."""
-    x, units = given
+    x, units, offsets = given
     weights, scales = matrix.weights[layer], matrix.scales[layer]
-    for block in range(begin // OUTPUTS, end // OUTPUTS, _BLOCK):
-        stop = min(block + _BLOCK, end // OUTPUTS)
+    for group in range(begin // OUTPUTS, end // OUTPUTS):  # whose weights stay in the nearest caches for all rows
         row = 0
         while row + 4 <= len(x):
-            for group in range(block, stop):
-                _four_rows(x, units, weights, scales, out, row, group)
+            _four_rows(x, units, offsets, weights, scales, out, row, group)
             row += 4
         if row + 2 <= len(x):
-            for group in range(block, stop):
-                _two_rows(x, units, weights, scales, out, row, group)
+            _two_rows(x, units, offsets, weights, scales, out, row, group)
             row += 2
         if row < len(x):
-            for group in range(block, stop):
-                _one_row(x, units, weights, scales, out, row, group)
+            _one_row(x, units, offsets, weights, scales, out, row, group)
 
 
 def _tile(rows):
     """What adds the products of `rows` rows, from `row` on, with a group of OUTPUTS outputs to `out`; all their sums at once.
 
-    Written for the compiler below numba, which finds the instruction that multiplies and adds pairs of whole numbers only where
-    the pairs are told.
+    Written for the compiler below numba, which finds the instructions that multiply and add several whole numbers only where
+    they are told. A register's sums are those of as many outputs, so that none has to be taken apart.
     """
 
     @_intrinsic
-    def multiply(typing, x, units, weights, scales, out, row, group):
+    def multiply(typing, x, units, offsets, weights, scales, out, row, group):
         def generate(context, builder, signature, arguments):
-            *arrays, row, group = arguments
-            views = [context.make_array(kind)(context, builder, array) for kind, array in zip(signature.args, arrays, strict=False)]
-
-            def place(array, *index):
-                return cgutils.get_item_pointer(context, builder, signature.args[array], views[array], index, wraparound=False)
-
-            def following(first, count):
-                return [builder.add(first, first.type(i)) for i in range(count)]
-
-            whole, inputs = weights.dtype == types.int8, inputs_at_once(weights.dtype)
-            sums = ir.VectorType(ir.IntType(32) if whole else ir.FloatType(), _LANES)
-            held = {at: cgutils.alloca_once_value(builder, sums(None)) for at in product(range(rows), range(OUTPUTS))}
-            rows_, outputs = following(row, rows), following(builder.mul(group, group.type(OUTPUTS)), OUTPUTS)
-            steps = builder.extract_value(views[2].shape, 1)
-            with cgutils.for_range(builder, steps) as loop:
-                i, zero = builder.mul(loop.index, steps.type(inputs)), steps.type(0)
-                given = [_vector(builder, place(0, r, i), x.dtype, inputs) for r in rows_]
-                factors = [_vector(builder, place(2, group, loop.index, zero.type(o), zero), weights.dtype, inputs) for o in range(OUTPUTS)]
-                for (r, o), total in held.items():
-                    builder.store(_plus(builder, builder.load(total), given[r], factors[o]), total)
-            for (r, o), total in held.items():
-                scale = builder.fmul(builder.load(place(1, rows_[r])), builder.load(place(3, outputs[o])))
-                target = place(4, rows_[r], outputs[o])
-                builder.store(builder.fadd(builder.load(target), builder.fmul(_total(builder, builder.load(total)), scale)), target)
+            place, (*_, row, group) = _places(context, builder, signature, arguments), arguments
+            of_all, blocks = cgutils.unpack_tuple(builder, context.make_array(units)(context, builder, arguments[1]).shape)
+            whole, inputs = weights.dtype in (types.int8, types.uint8), inputs_at_once(weights.dtype)
+            rows_, zero = [builder.add(row, row.type(r)) for r in range(rows)], row.type(0)
+            columns = [row.type(v * LANES) for v in range(_VECTORS)]
+            tile = list(product(range(rows), range(_VECTORS)))
+            totals = {at: cgutils.alloca_once_value(builder, _FLOATS(None)) for at in tile}
+            with cgutils.for_range(builder, blocks) as loop:
+                block = loop.index
+                if rows == 4:
+                    first = builder.mul(block, block.type(BLOCK // inputs))
+                    size = BLOCK * OUTPUTS * weights.dtype.bitwidth // 8
+                    _send_for(builder, place(3, builder.add(group, group.type(1)), first, zero, zero), size, row, of_all)
+                sums = {at: builder.load(totals[at]) for at in tile}
+                if whole:
+                    sums = {(r, v): _spread(builder, builder.load(place(2, rows_[r], block)), LANES) for r, v in tile}
+                for step in range(BLOCK // inputs):
+                    at = builder.add(builder.mul(block, block.type(BLOCK // inputs)), block.type(step))
+                    factors = [_vector(builder, place(3, group, at, c, zero), weights.dtype, LANES * inputs) for c in columns]
+                    first = builder.mul(at, at.type(inputs))
+                    given = [_repeated(builder, place(0, r, first), x.dtype, inputs) for r in rows_]
+                    sums = {(r, v): _plus(builder, sums[r, v], factors[v], given[r]) for r, v in tile}
+                if whole:
+                    scaled = {}
+                    for r, v in tile:
+                        unit = _spread(builder, builder.load(place(1, rows_[r], block)), LANES)
+                        scaled[r, v] = _plus(builder, builder.load(totals[r, v]), builder.sitofp(sums[r, v], _FLOATS), unit)
+                    sums = scaled
+                for at in tile:
+                    builder.store(sums[at], totals[at])
+            for r, v in tile:
+                column = builder.add(builder.mul(group, group.type(OUTPUTS)), columns[v])
+                scale = _vector(builder, place(4, column), types.float32, LANES)
+                target = builder.bitcast(place(5, rows_[r], column), _FLOATS.as_pointer())
+                builder.store(_plus(builder, builder.load(target, align=4), builder.load(totals[r, v]), scale), target, align=4)
             return context.get_dummy_value()
 
-        return types.void(x, units, weights, scales, out, row, group), generate
+        return types.void(x, units, offsets, weights, scales, out, row, group), generate
 
     return multiply
 
 
 def inputs_at_once(kind):
-    """How many weights of a kind are multiplied in one step: two for each sum if they are int8, else one."""
-    return _LANES * 2 if kind == types.int8 else _LANES
+    """How many weights of an output, of a kind, are multiplied in one step."""
+    return {types.int8: 2, types.uint8: 4}.get(kind, 1)
 
 
 _four_rows, _two_rows, _one_row = _tile(4), _tile(2), _tile(1)
+_FLOATS, _SUMS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
+
+
+def _places(context, builder, signature, arguments):
+    """What gives the pointer to an element of an array among the arguments, from its number there and the indices."""
+
+    def place(number, *index):
+        kind = signature.args[number]
+        view = context.make_array(kind)(context, builder, arguments[number])
+        return cgutils.get_item_pointer(context, builder, kind, view, index, wraparound=False)
+
+    return place
 
 
 def _vector(builder, pointer, kind, count):
-    """`count` numbers of a kind as int32 or float32."""
-    bits = {types.int8: 8, types.int16: 16}.get(kind)
+    """`count` numbers of a kind: int8 as int32, uint8 as it is, all others as float32."""
+    bits = {types.int8: 8, types.uint8: 8, types.int16: 16}.get(kind)
     stored = ir.IntType(bits) if bits else ir.FloatType()
     loaded = builder.load(builder.bitcast(pointer, ir.VectorType(stored, count).as_pointer()), align=1)
-    if not bits:
+    if kind == types.int8:
+        return builder.sext(loaded, ir.VectorType(ir.IntType(32), count))
+    if kind != types.int16:
         return loaded
-    words = ir.VectorType(ir.IntType(32), count)
-    if count > _LANES:
-        return builder.sext(loaded, words)
-    upper = builder.shl(builder.zext(loaded, words), words([16] * count))  # bfloat16 is the upper half of a float32
-    return builder.bitcast(upper, ir.VectorType(ir.FloatType(), count))
+    upper = builder.shl(builder.zext(loaded, _SUMS), _SUMS([16] * count))  # bfloat16 is the upper half of a float32
+    return builder.bitcast(upper, _FLOATS)
+
+
+def _spread(builder, number, count):
+    """A vector of `count` times the same number."""
+    kind = ir.VectorType(number.type, count)
+    alone = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.IntType(32)(0))
+    return builder.shuffle_vector(alone, ir.Constant(kind, ir.Undefined), ir.VectorType(ir.IntType(32), count)([0] * count))
+
+
+def _call(builder, name, vector):
+    """One of the compiler's own functions of a vector, whose result is one or, if its name says so, a number."""
+    kind = vector.type.element if "reduce" in name else vector.type
+    return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [vector.type]), name), [vector])
+
+
+def _send_for(builder, pointer, size, row, rows):
+    """Have memory send a part of the `size` bytes at `pointer`: another for every fourth of the `rows`, and all of it in the end.
+
+    What is asked for in part only would keep the processor from asking for the rest by itself.
+    """
+    kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()] + [ir.IntType(32)] * 3)
+    send = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    pairs = builder.udiv(builder.add(rows, rows.type(2 * size // _LINE - 1)), rows)
+    first = builder.mul(builder.udiv(row, row.type(4)), pairs)
+    with cgutils.for_range(builder, pairs) as loop:
+        begin = builder.mul(builder.add(first, loop.index), row.type(2 * _LINE))
+        for line in range(2):
+            at = builder.gep(builder.bitcast(pointer, ir.IntType(8).as_pointer()), [builder.add(begin, row.type(line * _LINE))])
+            builder.call(send, [at, *map(ir.IntType(32), (0, 3, 1))])  # to read, into the nearest cache, of data
+
+
+def _repeated(builder, pointer, kind, inputs):
+    """The next `inputs` numbers of a row, once for every sum of a register."""
+    if kind == types.float32:
+        return _spread(builder, builder.load(pointer), LANES)
+    together = _spread(builder, builder.load(builder.bitcast(pointer, ir.IntType(32).as_pointer()), align=1), LANES)
+    parts = builder.bitcast(together, ir.VectorType(ir.IntType(32 // inputs), LANES * inputs))
+    return parts if inputs == 4 else builder.sext(parts, ir.VectorType(ir.IntType(32), LANES * inputs))
 
 
 def _plus(builder, sums, a, b):
-    """Sums and the products of a and b, of which there are as many, or two for each sum if they are whole numbers."""
-    if a.type == sums.type:
-        return builder.fadd(sums, builder.fmul(a, b, flags=("fast",)), flags=("fast",))
-    products, masks = builder.mul(a, b), (ir.VectorType(ir.IntType(32), _LANES)(list(range(i, 2 * _LANES, 2))) for i in (0, 1))
+    """Sums and the products of a and b, of which there are as many, or two or four for each sum if they are whole numbers."""
+    if sums.type == _FLOATS:
+        return builder.fadd(sums, builder.fmul(a, b, flags=("contract",)), flags=("contract",))
+    if a.type.count == 4 * LANES:
+        kind = ir.FunctionType(_SUMS, [_SUMS, a.type, b.type])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}"), [sums, a, b])
+    products, masks = builder.mul(a, b), (_SUMS(list(range(i, 2 * LANES, 2))) for i in (0, 1))
     even, odd = (builder.shuffle_vector(products, ir.Constant(products.type, ir.Undefined), mask) for mask in masks)
     return builder.add(sums, builder.add(even, odd))
-
-
-def _total(builder, sums):
-    """A vector's sum, float32."""
-    floats = ir.VectorType(ir.FloatType(), _LANES)
-    kind = ir.FunctionType(ir.FloatType(), [ir.FloatType(), floats])
-    reduce = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.fadd.v{_LANES}f32")
-    values = sums if sums.type == floats else builder.sitofp(sums, floats)
-    return builder.call(reduce, [ir.FloatType()(-0.0), values], fastmath=("fast",))
 
 
 @njit(**_PLAIN)
@@ -436,54 +533,120 @@ def _place(qkv, begin, end, heads, sequences, slots, keys, values, cosines, sine
     `qkv (rows, (heads + 2 * kv heads) * head size)`: the vectors of all queries, all keys and all values, here those from the
     `begin`-th to the `end`-th.
     """
-    groups, size = keys.shape[1], keys.shape[3]
+    groups, size = values.shape[1], values.shape[3]
     half = size // 2
     for row in range(len(qkv)):
         sequence, slot = sequences[row], slots[row]
         for head in range(begin, end):
             vector = qkv[row, head * size : (head + 1) * size]
             if head >= heads + groups:
-                for i in range(size):
-                    values[sequence, head - heads - groups, i, slot] = vector[i]
+                _keep(vector, values[sequence, head - heads - groups, slot])
                 continue
             for i in range(half):
                 a, b = vector[i], vector[half + i]
                 vector[i] = a * cosines[slot, i] - b * sines[slot, i]
                 vector[half + i] = b * cosines[slot, i] + a * sines[slot, i]
             if head >= heads:
-                keys[sequence, head - heads, slot] = vector
+                _keep(vector, keys[sequence, head - heads, slot // LANES, :, slot % LANES])
+
+
+def _keep(vector, place):
+    """Write a vector to its place in the cache, rounded if that holds bfloat16."""
+
+
+@overload(_keep)
+def _typed_keep(vector, place):
+    def exact(vector, place):
+        place[:] = vector
+
+    def rounded(vector, place):
+        bits = vector.view(np.int32)
+        for i in range(len(bits)):
+            place[i] = (bits[i] + 0x7FFF + ((bits[i] >> 16) & 1)) >> 16  # to the nearest, of two equally near to the even one
+
+    return exact if place.dtype == types.float32 else rounded
 
 
 @njit(**_PLAIN)
 def _attend(qkv, sequences, slots, keys, values, out, part, parts):
     """What a part of the heads of all tokens make of the places they see, into `out (rows, heads * head size)`."""
-    size = keys.shape[3]
+    groups, size = values.shape[1], values.shape[3]
     heads = out.shape[1] // size
     scale = _float(1) / np.sqrt(_float(size))
-    scores = np.empty(keys.shape[2], _float)
+    scores = np.empty(values.shape[2], _float)
     begin, end = _share(len(out) * heads, 1, part, parts)
     for unit in range(begin, end):
         row, head = unit // heads, unit % heads
-        sequence, past, group = sequences[row], slots[row] + 1, head * keys.shape[1] // heads
-        padded = (past + STRIDE - 1) // STRIDE * STRIDE
-        query, mixed = qkv[row, head * size : (head + 1) * size], out[row, head * size : (head + 1) * size]
-        weights = scores[:padded]
+        sequence, past, group = sequences[row], slots[row] + 1, head * groups // heads
+        blocks = (past + LANES - 1) // LANES
+        weights = scores[: blocks * LANES]
+        _compare(qkv, row, head, keys, sequence, group, blocks, weights)
+        weights[past:] = _float(-1e30)
         top = _float(-1e30)
-        for t in range(past):
-            key = keys[sequence, group, t]
-            score = _float(0)
-            for i in range(size):
-                score += query[i] * key[i]
-            weights[t] = score * scale
+        for t in range(len(weights)):
             top = max(top, weights[t])
         total = _float(0)
-        for t in range(past):
-            weights[t] = _exp(weights[t] - top)
+        for t in range(len(weights)):
+            weights[t] = _exp((weights[t] - top) * scale)
             total += weights[t]
         weights[past:] = _float(0)
-        for i in range(size):
-            channel = values[sequence, group, i]
-            value = _float(0)
-            for t in range(padded):
-                value += weights[t] * channel[t]
-            mixed[i] = value / total
+        _mix(weights, values, sequence, group, blocks, out, row, head, _float(1) / total)
+
+
+@_intrinsic
+def _compare(typing, qkv, row, head, keys, sequence, group, blocks, scores):
+    """Products of a row's query with so many blocks of keys, into `scores (blocks * LANES,)`."""
+
+    def generate(context, builder, signature, arguments):
+        place = _places(context, builder, signature, arguments)
+        _, row, head, _, sequence, group, blocks, _ = arguments
+        size = builder.extract_value(context.make_array(keys)(context, builder, arguments[3]).shape, 3)
+        first, zero = builder.mul(head, size), row.type(0)
+        sums = [cgutils.alloca_once(builder, _FLOATS) for _ in range(_CHAINS)]
+        with cgutils.for_range(builder, blocks) as block:
+            for total in sums:
+                builder.store(_FLOATS(None), total)
+            with cgutils.for_range(builder, builder.udiv(size, size.type(_CHAINS))) as loop:
+                for i, total in enumerate(sums):
+                    at = builder.add(builder.mul(loop.index, size.type(_CHAINS)), size.type(i))
+                    key = _vector(builder, place(3, sequence, group, block.index, at, zero), keys.dtype, LANES)
+                    query = _spread(builder, builder.load(place(0, row, builder.add(first, at))), LANES)
+                    builder.store(_plus(builder, builder.load(total), key, query), total)
+            target = builder.bitcast(place(7, builder.mul(block.index, size.type(LANES))), _FLOATS.as_pointer())
+            builder.store(_added(builder, sums), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(qkv, row, head, keys, sequence, group, blocks, scores), generate
+
+
+@_intrinsic
+def _mix(typing, weights, values, sequence, group, blocks, out, row, head, scale):
+    """Values of so many blocks of places, times their `weights (blocks * LANES,)` and `scale`, added, into a head's part of `out`."""
+
+    def generate(context, builder, signature, arguments):
+        place = _places(context, builder, signature, arguments)
+        _, _, sequence, group, blocks, _, row, head, scale = arguments
+        size = builder.extract_value(context.make_array(values)(context, builder, arguments[1]).shape, 3)
+        sums = [cgutils.alloca_once(builder, _FLOATS) for _ in range(_CHAINS)]
+        with cgutils.for_range(builder, builder.udiv(size, size.type(LANES))) as part:
+            channel = builder.mul(part.index, size.type(LANES))
+            for total in sums:
+                builder.store(_FLOATS(None), total)
+            with cgutils.for_range(builder, builder.mul(blocks, blocks.type(LANES // _CHAINS))) as loop:
+                for i, total in enumerate(sums):
+                    t = builder.add(builder.mul(loop.index, size.type(_CHAINS)), size.type(i))
+                    value = _vector(builder, place(1, sequence, group, t, channel), values.dtype, LANES)
+                    builder.store(_plus(builder, builder.load(total), value, _spread(builder, builder.load(place(0, t)), LANES)), total)
+            target = builder.bitcast(place(5, row, builder.add(builder.mul(head, size), channel)), _FLOATS.as_pointer())
+            builder.store(builder.fmul(_added(builder, sums), _spread(builder, scale, LANES)), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(weights, values, sequence, group, blocks, out, row, head, scale), generate
+
+
+def _added(builder, sums):
+    """The sum of the vectors at several places, by twos."""
+    vectors = [builder.load(total) for total in sums]
+    while len(vectors) > 1:
+        vectors = [builder.fadd(a, b) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
+    return vectors[0]

@@ -73,6 +73,15 @@ class Skeleton:
         side = [name.split("_", 1) for name in self.joints]
         return tuple(self.index("_".join([swap.get(s[0], s[0]), *s[1:]])) for s in side)
 
+    @cached_property
+    def _generations(self) -> list[tuple[list[int], list[int]]]:
+        """Parents and their children, those first that are nearest to the root: a generation's turns are computed together."""
+        depths = [0]
+        for parent in self.parents[1:]:
+            depths.append(depths[parent] + 1)
+        groups = [[joint for joint, depth in enumerate(depths) if depth == level] for level in range(1, max(depths) + 1)]
+        return [([self.parents[joint] for joint in joints], joints) for joints in groups]
+
     def forward(self, local: np.ndarray, root: np.ndarray, offsets: np.ndarray | None = None) -> np.ndarray:
         """Joint positions `(..., J, 3)` of parent-relative `local (..., J, 4)` and root positions `root (..., 3)`."""
         return self.positions(self.to_global(local), root, offsets)
@@ -83,16 +92,17 @@ class Skeleton:
         if offsets is None:
             raise ValueError(f"The skeleton {self.name} has no T-pose, so rotations cannot be turned into positions.")
         positions = [root]
-        for joint, parent in enumerate(self.parents[1:], start=1):
-            positions.append(positions[parent] + rotations.rotate(turned[..., parent, :], offsets[joint]))
+        bones = rotations.rotate(turned[..., list(self.parents[1:]), :], offsets[1:])
+        for joint, parent in enumerate(self.parents[1:]):
+            positions.append(positions[parent] + bones[..., joint, :])
         return np.stack(positions, axis=-2)
 
     def to_global(self, local: np.ndarray) -> np.ndarray:
         """Parent-relative rotations `(..., J, 4)` to rotations in the world."""
-        turned = [local[..., 0, :]]
-        for joint, parent in enumerate(self.parents[1:], start=1):
-            turned.append(rotations.multiply(turned[parent], local[..., joint, :]))
-        return np.stack(turned, axis=-2)
+        turned = np.array(local)
+        for parents, joints in self._generations:
+            turned[..., joints, :] = rotations.multiply(turned[..., parents, :], local[..., joints, :])
+        return turned
 
     def to_local(self, turned: np.ndarray) -> np.ndarray:
         """Rotations in the world `(..., J, 4)` to parent-relative ones."""

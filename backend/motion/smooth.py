@@ -55,19 +55,22 @@ def settle(
 
 def _solve_banded(diagonals: np.ndarray, right: np.ndarray) -> np.ndarray:
     """`x (T, C)` with `A x = right`, `A` symmetric and positive: its main diagonal and the two beside it `(3, T)`. LDLᵀ in linear time."""
-    pivots, ones, twos = [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]  # D and the two diagonals of L, two rows of padding before them
-    for main, near, far in diagonals.T.tolist():
-        pivot = main - pivots[-1] * ones[-1] ** 2 - pivots[-2] * twos[-2] ** 2
-        ones.append((near - pivots[-1] * ones[-1] * twos[-1]) / pivot)
-        twos.append(far / pivot)
-        pivots.append(pivot)
+    rows, one, two, pivot, two_before, pivot_before = [], 0.0, 0.0, 0.0, 0.0, 0.0
+    for main, near, far in zip(*diagonals.tolist(), strict=True):  # D, and the two diagonals of L
+        pivot, pivot_before, last = main - pivot * one * one - pivot_before * two_before * two_before, pivot, pivot * one * two
+        two_before = two
+        one, two = (near - last) / pivot, far / pivot
+        rows.append((pivot, one, two))
     solved = []
     for column in right.T.tolist():
-        forward = [0.0, 0.0]
-        for i, value in enumerate(column):
-            forward.append(value - ones[i + 1] * forward[-1] - twos[i] * forward[-2])
-        backward = [0.0, 0.0]
-        for i in range(len(column) + 1, 1, -1):
-            backward.append(forward[i] / pivots[i] - ones[i] * backward[-1] - twos[i] * backward[-2])
-        solved.append(backward[:1:-1])
+        forward, last, before, one_last, two_last, two_before = [], 0.0, 0.0, 0.0, 0.0, 0.0
+        for value, (_, one, two) in zip(column, rows, strict=True):
+            last, before = value - one_last * last - two_before * before, last
+            one_last, two_last, two_before = one, two, two_last
+            forward.append(last)
+        backward, after, second = [], 0.0, 0.0
+        for value, (pivot, one, two) in zip(reversed(forward), reversed(rows), strict=True):
+            after, second = value / pivot - one * after - two * second, after
+            backward.append(after)
+        solved.append(backward[::-1])
     return np.array(solved).T

@@ -150,7 +150,15 @@ def test_an_adapter_of_another_model_is_refused(plain, base):
     tensors = plain.adapter_tensors()
     first = next(name for name in tensors if "lora" in name)
     with pytest.raises(ValueError, match="does not fit"):
-        EngineModel(base, tensors | {first.replace("layers.0", "layers.7"): tensors[first]}, plain.config, CODES, 1, "cpu", "float32")
+        EngineModel(
+            base,
+            tensors | {first.replace("layers.0", "layers.7"): tensors[first]},
+            plain.config,
+            CODES,
+            plain.vocabulary.levels,
+            "cpu",
+            "float32",
+        )
 
 
 def test_a_model_that_is_not_like_llama_is_refused(base, tmp_path):

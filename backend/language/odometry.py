@@ -1,7 +1,7 @@
 """How far an answer has turned so far: what its codes turn, added up, told to the model at every position.
 
 A caption says "by about 90 degrees", a code only how fast it turns; a model that is told no sum has to keep it in its head, and
-turns on and on. Where it has come to is left out: places tell captured clips apart too well, and a model learns those by heart.
+turns on and on. Where it has come to is left out: captions hardly ever say how far.
 """
 
 import numpy as np

@@ -56,7 +56,7 @@ class LanguageTraining:
     as much after it. `crop_share` of the other clips are cut to a shorter length; `timed_share` of the prompts state it.
     `retimed_share` of the examples are faster or slower by the factor `retimed`. In each example up to `corrupted_most` of the
     codes that the model reads, though not those that it must answer, are those of other places, as its own will be that it goes on from.
-    What an answer has turned so far is told off by about `blur` radians and such a share of it, as exact sums give clips away.
+    What an answer has turned so far is told off by about `blur` radians and such a share of it, as sums over codes are estimates.
     `only` names one task to train instead of all. `contrast_share` of the examples whose captions name a side are read once more
     with left and right exchanged, which must make their answers less likely; that counts `contrast_weight`.
     """

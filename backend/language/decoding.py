@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..tokenizer.quantizer import latents_of
 from .course import on_course
 from .engine import one_thread
 from .prompts import Instruction
@@ -48,8 +49,7 @@ class Pull:
 
     def _latents(self, codes: Tensor) -> Tensor:
         """The latents (B, dim) that codes (B, n) of the first n levels stand for; of a row that is none of them, any."""
-        codes = codes.clamp(0, self.codebooks.shape[1] - 1)
-        return torch.stack([book[code] for book, code in zip(self.codebooks, codes.unbind(-1), strict=False)]).sum(0)
+        return latents_of(self.codebooks, codes.clamp(0, self.codebooks.shape[1] - 1))
 
 
 @dataclass

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from ..tokenizer.quantizer import latents_of
+
 _WIDTH, _POINT = 192, 128
 _DROPPED = 0.2  # in training: captured clips are few, and made ones are to be ranked that none of them is like
 
@@ -51,7 +53,7 @@ class Ranker(nn.Module):
 
     def latents(self, codes: Tensor) -> Tensor:
         """The latents (..., n, dim) that codes (..., n, levels) stand for."""
-        return self.codebooks[torch.arange(codes.shape[-1], device=codes.device), codes].sum(-2)
+        return latents_of(self.codebooks, codes)
 
     def texts(self, prompts: Tensor) -> Tensor:
         """Points (B, 128) of prompts, from hidden states (B, width) at their ends."""

@@ -1,5 +1,7 @@
 """Vector quantiser whose codebook follows the encoder by exponential moving averages; codes that die are drawn anew."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,6 +10,11 @@ _DECAY = 0.99
 _ROUNDS = 10
 _ALIVE = 0.125  # a code used less than this share of the average is replaced
 _GRACE = 2.0  # how far above that a new code starts, so that it has time to be found
+
+
+def latents_of(codebooks: Iterable[Tensor], codes: Tensor) -> Tensor:
+    """The latents (..., dim) that codes (..., n) of the first n levels stand for: the sums of their codebooks' entries."""
+    return torch.stack([book[code] for book, code in zip(codebooks, codes.unbind(-1), strict=False)]).sum(0)
 
 
 class Quantizer(nn.Module):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .quantizer import Quantizer
+from .quantizer import Quantizer, latents_of
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,8 @@ class VQVAE(nn.Module):
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
         """Features (B, N * frames_per_code, D) of codes (B, N, L), L up to `levels`."""
-        parts = [quantizer.codebook[level] for quantizer, level in zip(self.quantizers, codes.unbind(-1), strict=False)]
-        return self.decoder(torch.stack(parts).sum(0).transpose(1, 2)).transpose(1, 2)
+        latents = latents_of([quantizer.codebook for quantizer in self.quantizers], codes)
+        return self.decoder(latents.transpose(1, 2)).transpose(1, 2)
 
     @torch.inference_mode()
     def encode_held(self, poses: Tensor, hold: int = 64) -> Tensor:

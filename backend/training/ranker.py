@@ -21,7 +21,7 @@ from .loop import train
 from .scenes import Scenes
 
 _TOGETHER = 32  # prompts that the language model reads in one pass
-_HELD_OUT = 256
+_HELD_OUT = 128  # pairs of each other split, all of them told apart at once
 _TASKS = ("text", "text", "text first", "text keys")  # those that are ranked by words
 
 
@@ -107,7 +107,7 @@ class RankerTrainee:
         self.model.eval()
         figures = {}
         for split, pairs in self.pairs.items():
-            chosen = np.arange(min(128, len(pairs.codes)))
+            chosen = np.arange(min(_HELD_OUT, len(pairs.codes)))
             loss, right = self._loss(pairs, chosen, [self.model.latents(pairs.codes[i]) for i in chosen])
             figures |= {f"{split}_loss": round(float(loss), 4), f"{split}_found": round(float(right), 4)}
         return figures

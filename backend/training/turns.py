@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import Dataset
+from ..tokenizer.quantizer import latents_of
 from ..tokenizer.vqvae import VQVAE
 from .tokenizer import codes_of
 
@@ -24,7 +25,7 @@ def fit_turns(tokenizer: VQVAE, dataset: Dataset, device: str, clips: int = 400)
     for clip in train[:: max(1, len(train) // clips)]:
         features = dataset.of(clip)
         codes = codes_of(tokenizer, features, dataset.mean, dataset.std, device).cpu()
-        latents.append(books[torch.arange(len(books)), codes].sum(1))
+        latents.append(latents_of(books, codes))
         halves = torch.tensor(features[: len(codes) * per_code, 0], dtype=torch.float64)  # of the angles, to the right
         wanted.append(-2.0 * halves.reshape(len(codes), per_code).sum(1))
     x, y = torch.cat(latents), torch.cat(wanted)

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from .vocabulary import NONE
 
-COLUMNS = 2  # positions that are made; what they turn to the left, in hundredths of a radian (whole, so that use and training agree)
-_PER_UNIT = 100.0
+_PER_UNIT = 100.0  # hundredths of a radian
 _FEATURES, _INNER = 6, 64
 _FAR = 6.0  # radians that count as much as the other numbers; beyond twice as many all are alike
 
@@ -20,7 +19,8 @@ _FAR = 6.0  # radians that count as much as the other numbers; beyond twice as m
 class Odometry(nn.Module):
     """Sums over codes, and their embeddings, which begin at nothing, so that an untrained model is the one without them.
 
-    `turns (levels, codes)`: what each code adds to what its position turns to the left, in radians.
+    `turns (levels, codes)`: what each code adds to what its position turns to the left, in radians. Rows of sums hold how many
+    positions are made, and what they turn in hundredths of a radian, both whole, so that use and training are told the same.
     """
 
     turns: Tensor
@@ -35,14 +35,14 @@ class Odometry(nn.Module):
 
     @torch.no_grad()
     def sums(self, codes: Tensor) -> Tensor:
-        """Rows (..., n + 1, COLUMNS) of codes (..., n, levels): before the first and after each."""
+        """Rows (..., n + 1, 2) of codes (..., n, levels): before the first and after each."""
         codes = codes.to(self.turns.device).clamp(0, self.turns.shape[1] - 1)
         turned = self.turns[torch.arange(codes.shape[-1], device=codes.device), codes].sum(-1).cumsum(-1)
         turned = F.pad((turned * _PER_UNIT).round().long(), (1, 0))
         return torch.stack([torch.arange(turned.shape[-1], device=turned.device).expand(turned.shape), turned], dim=-1).cpu()
 
     def forward(self, rows: Tensor) -> Tensor:
-        """What to add (..., width) for rows (..., COLUMNS); nothing for those of tokens that belong to no answer."""
+        """What to add (..., width) for rows (..., 2); nothing for those of tokens that belong to no answer."""
         made, turned = (rows / _PER_UNIT).unbind(-1)
         turned = turned.clamp(-2 * _FAR, 2 * _FAR)
         features = [made, turned / _FAR, turned.sin(), 1.0 - turned.cos(), (turned / 2).sin(), 1.0 - (turned / 2).cos()]
@@ -50,7 +50,7 @@ class Odometry(nn.Module):
 
 
 def blurred(sums: Tensor, rng: np.random.Generator, blur: float) -> Tensor:
-    """Rows (n + 1, COLUMNS) of an answer, each off by about `blur` radians and all by about such a share of themselves."""
+    """Rows (n + 1, 2) of an answer, each off by about `blur` radians and all by about such a share of themselves."""
     told = sums.clone()
     turned = sums[1:, 1].numpy() * rng.normal(1.0, blur) + rng.normal(0.0, blur * _PER_UNIT, len(sums) - 1)
     told[1:, 1] = torch.from_numpy(turned.round().astype(np.int64))

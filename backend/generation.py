@@ -1,7 +1,7 @@
 """From a request to clips: prompts, codes, features, rotations, poses met, feet still. Every stage of the chain once."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import torch
 
-from .language.decoding import Agreement, Cancelled, Pull, Sampling, noise_of, sample_codes
+from .language.decoding import Agreement, Cancelled, Pull, Sampling, noise_of, sample_codes, sample_each
 from .language.engine import one_thread
 from .language.prompts import Instruction, PoseCode, build_prompt, load_template
 from .language.runtime import EngineModel, memory_needed_mb
@@ -24,10 +24,11 @@ from .motion.features import pose_to_features
 from .motion.feet import slide
 from .motion.finish import finish
 from .motion.fit import Constraint, errors
+from .motion.measures import in_numbers
 from .preview import Preview
 from .protocol.errors import Code, MotionGPTError
 from .protocol.messages import Generate, GenerateReply, Load, MadeClip
-from .request import LONGEST_SECONDS, constraints, positions
+from .request import LONGEST_SECONDS, MOST_AT_ONCE, constraints, positions
 from .tokenizer.vqvae import VQVAE
 from .windows import Window, plan
 
@@ -59,7 +60,7 @@ class Generator:
         self.skeleton = bundle.body()
         self.template = load_template(bundle.template)
         self.pull = Pull(torch.stack([q.codebook.cpu() for q in tokenizer.quantizers]), _PULL)
-        self.ranker = bundle.ranker(self.pull.codebooks)
+        self.ranker = bundle.ranker()
 
     @classmethod
     def load(cls, wanted: Load | None = None, on_progress: Callable[[str, int, int], None] | None = None) -> "Generator":
@@ -108,7 +109,7 @@ class Generator:
 
     def warm_up(self) -> None:
         """Go once through what a first clip would have to wait for: kernels are compiled or read, weights touched."""
-        codes = sample_codes(self.model, self._prompt(Instruction("a", [], 1.0)), 2, Sampling(temperature=0))
+        codes = sample_codes(self.model, self.prompt(Instruction("a", [], 1.0)), 2, Sampling(temperature=0))
         self.decode(codes)
 
     def generate(
@@ -127,7 +128,6 @@ class Generator:
         segments, poses = positions(request, self.bundle), constraints(request, self.skeleton)
         told = request.guidance != 1.0 and any(segment.prompt.strip() for segment in request.segments)
         candidates = request.candidates if told or poses else 1  # nothing else says which is best
-        agreed = torch.zeros(request.samples * candidates)
         preview = None
         if on_preview:
             statistics = (self.bundle.mean, self.bundle.std)
@@ -135,44 +135,79 @@ class Generator:
             preview = Preview(
                 self.tokenizer, statistics, self.skeleton, self.bundle.rotations, sum(segments), request.frames, request.fps, anchor
             )
+        noise, at_once = noise_of(request.seed, request.samples * candidates), max(1, MOST_AT_ONCE // candidates) * candidates
+        passes = [noise[first : first + at_once] for first in range(0, len(noise), at_once)]
         tokens: list[float] = []
+        made: list[MadeClip] = []
 
-        def count(codes: list[list[Position]], agreed: Callable[[], torch.Tensor]) -> None:
+        def count(codes: list[list[Position]], nats: torch.Tensor) -> None:
             tokens.append(time.perf_counter())
-            on_token(len(codes[0]), sum(segments))
-            if preview and on_preview and preview.due and (shown := preview.show(codes[:candidates], agreed()[:candidates].numpy())):
+            on_token(sum(segments) * (len(made) * candidates // at_once) + len(codes[0]), sum(segments) * len(passes))
+            if made or not (preview and on_preview and preview.due):
+                return
+            if shown := preview.show(codes[:candidates], nats[:candidates].numpy()):
                 on_preview(*shown)
 
         try:
-            codes = self._sample(request, poses, segments, agreed, count, cancelled)
+            for dice in passes:
+                made += self._made(request, poses, candidates, *self._sample(request, poses, segments, dice, count, cancelled))
         except Cancelled:
             raise MotionGPTError(Code.CANCELLED, "The generation was cancelled.") from None
-        clips = [clip.resampled(request.frames, request.fps) for clip in self.decode(codes)]
-        if poses:
-            stand = self.skeleton.forward(poses[0].local, poses[0].root)
-            clips = [clip.placed(poses[0].frame, stand) for clip in clips]
-        drifts = np.array([errors(clip, poses)[0] for clip in clips])
-        chosen = [
-            first + best_of(agreed[first : first + candidates].numpy(), drifts[first : first + candidates])
-            for first in range(0, len(clips), candidates)
-        ]
-        made = [self._finish(clips[index], poses, request) for index in chosen]
         per_second = len(tokens) / max(1e-9, tokens[-1] - began)
         return GenerateReply(tuple(made), request.fps, len(tokens), per_second, time.perf_counter() - began)
 
+    def _made(
+        self, request: Generate, poses: list[Constraint], candidates: int, codes: torch.Tensor, told: Sequence[tuple[slice, Agreement]]
+    ) -> Iterator[MadeClip]:
+        """Of every so many `candidates` among answers (batch, positions, levels) the best one's clip; prompts were `told` to frames."""
+        features = self.features(codes)
+        for first in range(0, len(codes), candidates):
+            attempts = slice(first, first + candidates)
+            drifts = np.zeros(candidates)
+            if poses:
+                drifts = np.array([errors(self._placed(part, poses, request), poses)[0] for part in features[attempts]])
+            best = best_of(self._agreed_in_all(told, features, attempts), drifts) if candidates > 1 else 0
+            yield self._finish(self._placed(features[first + best], poses, request), poses, request)
+
     def decode(self, codes: torch.Tensor) -> list[Clip]:
         """The clips of codes (B, N, levels) as the tokenizer decodes them, at the bundle's own rate, at the origin."""
-        normalised = self._features(codes).float().cpu().numpy()
-        features = normalised * self.bundle.std + self.bundle.mean
-        return [clip_from_features(part, self.skeleton, self.bundle.rotations) for part in features]
+        return [clip_from_features(part, self.skeleton, self.bundle.rotations) for part in self.features(codes)]
 
-    def agreed(self, agreement: Agreement | None, answers: torch.Tensor) -> torch.Tensor:
-        """How well answers (B, n, levels) go with their prompt (B,), in nats: what the bundle's ranker says, if it has one."""
-        if agreement is None:
-            return torch.zeros(len(answers))
-        return agreement.nats if self.ranker is None or agreement.prompts is None else self.ranker(agreement.prompts, answers)
+    def features(self, codes: torch.Tensor) -> np.ndarray:
+        """The features (B, T, D) of codes (B, N, levels), not normalised."""
+        return self._normalised(codes).float().cpu().numpy() * self.bundle.std + self.bundle.mean
 
-    def _features(self, codes: torch.Tensor) -> torch.Tensor:
+    def answer_each(
+        self, instructions: Sequence[Instruction], lengths: Sequence[int], sampling: Sampling
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Codes (length, levels) of an answer to each of several instructions, decoded in one pass, and how well captions go with them."""
+        captioned = all(instruction.caption for instruction in instructions)
+        without = [self.prompt(replace(instruction, caption="")) for instruction in instructions] if captioned else []
+        prompts = [self.prompt(instruction) for instruction in instructions]
+        agreement = Agreement(torch.zeros(len(instructions)))
+        seconds = self.bundle.seconds_per_position
+        courses = [self.model.course_for(i, length, seconds) for i, length in zip(instructions, lengths, strict=True)]
+        told = [course for course in courses if course is not None]
+        answers = sample_each(self.model, prompts, lengths, sampling, without, told, self.pull, agreement)
+        if not captioned:
+            return answers, agreement.nats
+        each = [(agreement.of(slice(row, row + 1)), self.features(answer[None])) for row, answer in enumerate(answers)]
+        return answers, torch.cat([self.agreed(words, features) for words, features in each])
+
+    def agreed(self, agreement: Agreement, features: np.ndarray) -> torch.Tensor:
+        """How well answers go with their prompts (B,), in nats, by their features (B, T, D) if the bundle has a ranker."""
+        if self.ranker is None or agreement.prompts is None:
+            return agreement.nats
+        return self.ranker(agreement.prompts, np.stack([in_numbers(clip, self.skeleton) for clip in features]))
+
+    def _agreed_in_all(self, told: Sequence[tuple[slice, Agreement]], features: np.ndarray, attempts: slice) -> np.ndarray:
+        """How well some of the answers go with all prompts, each of which is `told` of the frames in a slice."""
+        agreed = torch.zeros(attempts.stop - attempts.start)
+        for frames, agreement in told:
+            agreed += self.agreed(agreement.of(attempts), features[attempts, frames])
+        return agreed.numpy()
+
+    def _normalised(self, codes: torch.Tensor) -> torch.Tensor:
         """Normalised features of codes (B, N, levels). On the CPU each thread decodes clips of its own.
 
         Torch's threads wait for each other at every layer, which takes many times as long as the layers do where another program
@@ -189,34 +224,37 @@ class Generator:
         request: Generate,
         poses: list[Constraint],
         segments: list[int],
-        agreed: torch.Tensor,
-        count: Callable[[list[list[Position]], Callable[[], torch.Tensor]], None],
+        noise: Sequence[torch.Generator],
+        count: Callable[[list[list[Position]], torch.Tensor], None],
         cancelled: Callable[[], bool],
-    ) -> torch.Tensor:
-        """Codes (batch, positions, levels), window after window; to `agreed (batch,)` is added how well each goes with the prompts.
+    ) -> tuple[torch.Tensor, list[tuple[slice, Agreement]]]:
+        """Codes (batch, positions, levels) as `noise` falls, window after window, and how well prompts go with what they are about.
 
-        `count` is told the codes so far, and what gives how well they go with the prompts.
+        `count` is told the codes so far, and by how many nats (batch,) the prompts have made them likelier.
         """
-        batch = len(agreed)
         sampling = Sampling(request.temperature, request.top_k, request.seed, request.guidance)
-        noise = noise_of(request.seed, batch)
-        held = self._held_codes(poses)
+        batch, held = len(noise), self._held_codes(poses)
         codes: list[list[Position]] = [[] for _ in range(batch)]
+        nats, told_of = torch.zeros(batch), []
         windows = plan(segments, self.bundle.longest)
         for window in windows:
             instruction = self._instruction(request, window, poses, held, window is windows[-1])
-            without = self._prompt(replace(instruction, caption="")) if instruction.caption else None
+            without = self.prompt(replace(instruction, caption="")) if instruction.caption else None
             before = [done[: window.begin - window.given] for done in codes]
             length = window.end - window.begin + window.given
-            agreement = Agreement(torch.zeros(batch)) if instruction.caption else None
+            agreement = Agreement(torch.zeros(batch))
 
-            def growing(answers: list[list[Position]], before: list[list[Position]] = before, words: Agreement | None = agreement) -> None:
-                codes = [done + new for done, new in zip(before, answers, strict=True)]
-                count(codes, lambda: agreed + self.agreed(words, torch.tensor(answers)))
+            def growing(
+                answers: list[list[Position]],
+                before: list[list[Position]] = before,
+                earlier: torch.Tensor = nats,
+                now: Agreement = agreement,
+            ) -> None:
+                count([done + new for done, new in zip(before, answers, strict=True)], earlier + now.nats)
 
             made = sample_codes(
                 self.model,
-                self._prompt(instruction),
+                self.prompt(instruction),
                 length,
                 sampling,
                 batch,
@@ -229,9 +267,17 @@ class Generator:
                 on_token=growing,
                 cancelled=cancelled,
             )
-            agreed.add_(self.agreed(agreement, made))
+            nats = nats + agreement.nats
+            if instruction.caption:
+                per_code = self.bundle.network.frames_per_code
+                told_of.append((slice((window.begin - window.given) * per_code, window.end * per_code), agreement))
             codes = [done + [tuple(position) for position in new] for done, new in zip(before, made.tolist(), strict=True)]
-        return torch.tensor(codes)
+        return torch.tensor(codes), told_of
+
+    def _placed(self, features: np.ndarray, poses: list[Constraint], request: Generate) -> Clip:
+        """The clip of features (T, D) as long as it is wanted, where the first of the poses stands."""
+        clip = clip_from_features(features, self.skeleton, self.bundle.rotations).resampled(request.frames, request.fps)
+        return clip.placed(poses[0].frame, self.skeleton.forward(poses[0].local, poses[0].root)) if poses else clip
 
     def _finish(self, clip: Clip, poses: list[Constraint], request: Generate) -> MadeClip:
         """The clip as the request wants it: on its path or in a loop, its poses met, its feet still."""
@@ -251,7 +297,8 @@ class Generator:
             cycle_travel=cycle.travel if cycle else None,
         )
 
-    def _prompt(self, instruction: Instruction) -> torch.Tensor:
+    def prompt(self, instruction: Instruction) -> torch.Tensor:
+        """The ids (L, levels) of an instruction's prompt."""
         return self.model.vocabulary.prompt(build_prompt(instruction, self.template))
 
     def _instruction(self, request: Generate, window: Window, poses: list[Constraint], held: list[list[int]], final: bool) -> Instruction:

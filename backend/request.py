@@ -12,15 +12,16 @@ from .protocol.messages import Generate
 LONGEST_PROMPT = 2000  # characters; a few sentences, and far from the end of the model's context
 LONGEST_SECONDS = 600.0
 MOST_AT_ONCE = 64  # clips decoded in one pass, candidates included
+MOST_IN_ALL = 256
 
 
 def positions(request: Generate, bundle: Bundle) -> list[int]:
     """How many positions of codes make up the asked-for time of each segment."""
-    if not (request.samples >= 1 and request.candidates >= 1 and request.samples * request.candidates <= MOST_AT_ONCE):
+    if not (request.samples >= 1 and request.candidates >= 1 and request.samples * request.candidates <= MOST_IN_ALL):
         raise MotionGPTError(
             Code.INVALID_PARAMS,
-            f"{request.samples} variations of {request.candidates} tries each cannot be made at once.",
-            f"Ask for at least one, and at most {MOST_AT_ONCE} in all.",
+            f"{request.samples} variations of {request.candidates} tries each cannot be made.",
+            f"Ask for at least one, and at most {MOST_IN_ALL} in all.",
         )
     if not (np.isfinite(request.fps) and request.fps > 0):
         raise MotionGPTError(Code.INVALID_PARAMS, f"A rate of {request.fps:g} frames per second is not possible.", "Choose a rate above 0.")

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..motion.features import features_to_joints, features_to_root
-from ..motion.rotations import inverse, rotate
+from ..motion.measures import Measures
 from ..motion.skeleton import Skeleton
 
 _WORDINGS = Path(__file__).parent / "wordings.json"
@@ -39,52 +38,9 @@ class Found:
     moment: bool = False
 
 
-class _Body:
-    """What is measured on a clip, per frame: metres, seconds, degrees; `side` is left or right."""
-
-    def __init__(self, features: np.ndarray, skeleton: Skeleton) -> None:
-        self.skeleton, self.fps = skeleton, skeleton.fps
-        self.heading, root = features_to_root(features, skeleton)
-        self.root = root * skeleton.metres_per_unit
-        self.joints = features_to_joints(features, skeleton) * skeleton.metres_per_unit
-        self.around = rotate(inverse(self.heading)[:, None], self.joints - self.joints[:, :1])  # left +X, ahead +Z
-        self.height = self.joints[:, 0, 1] / skeleton.rest_height
-        self.yaw = np.degrees(np.unwrap(2.0 * np.arctan2(self.heading[:, 2], self.heading[:, 0])))
-        self.travel = rotate(inverse(self.heading[:-1]), np.diff(self.root, axis=0))[:, [0, 2]]
-
-    def at(self, joint: str) -> np.ndarray:
-        """The joint's place `(T, 3)` seen from the pelvis and the heading."""
-        return self.around[:, self.skeleton.index(joint)]
-
-    def above_floor(self, joint: str) -> np.ndarray:
-        """How far `(T,)` a joint is above its height in T-pose."""
-        index = self.skeleton.index(joint)
-        return self.joints[:, index, 1] - self.skeleton.rest_heights[index]
-
-    def speed(self, joint: str) -> np.ndarray:
-        """Speed `(T,)` seen from the pelvis."""
-        return np.linalg.norm(np.gradient(self.at(joint), axis=0), axis=-1) * self.fps
-
-    @property
-    def each_foot_above_floor(self) -> np.ndarray:
-        """How far `(2, T)` the lowest part of each foot is off the floor, left before right."""
-        return np.array([np.min([self.above_floor(f"{side}_{part}") for part in ("ankle", "foot")], axis=0) for side in ("left", "right")])
-
-    @property
-    def feet_above_floor(self) -> np.ndarray:
-        """How far `(T,)` the lowest part of both feet is off the floor."""
-        return self.each_foot_above_floor.min(axis=0)
-
-    @property
-    def lean(self) -> np.ndarray:
-        """The angle `(T,)` of the trunk to the vertical."""
-        trunk = self.at("neck")
-        return np.degrees(np.arccos(np.clip(trunk[:, 1] / np.linalg.norm(trunk, axis=-1), -1.0, 1.0)))
-
-
 def describe(features: np.ndarray, skeleton: Skeleton, rng: np.random.Generator) -> list[Found]:
     """The actions in a clip's features `(T, D)`; wording and the windows of gaits are drawn with `rng`."""
-    body = _Body(features, skeleton)
+    body = Measures(features, skeleton)
     found = [*_find_actions(body), *_find_gaits(body, rng)]
     words = _wordings()
     told = []
@@ -106,7 +62,7 @@ def _wordings() -> dict:
     return json.loads(_WORDINGS.read_text(encoding="utf-8"))
 
 
-def _find_actions(body: _Body) -> Iterator[Found]:
+def _find_actions(body: Measures) -> Iterator[Found]:
     lead = round(_LEAD_SECONDS * body.fps)
     masks = dict(_poses(body))
     seated = masks["sit"]
@@ -131,7 +87,7 @@ def _find_actions(body: _Body) -> Iterator[Found]:
 _QUICK = ("jump", "jump_forward", "kick_left", "kick_right", "punch_left", "punch_right")
 
 
-def _poses(body: _Body) -> Iterator[tuple[str, np.ndarray]]:
+def _poses(body: Measures) -> Iterator[tuple[str, np.ndarray]]:
     """Each action with the frames `(T,)` in which its body position or its blow is seen."""
     head = body.at("head")[:, 1]
     up = {side: body.at(f"{side}_wrist")[:, 1] > head for side in ("left", "right")}
@@ -175,7 +131,7 @@ def _poses(body: _Body) -> Iterator[tuple[str, np.ndarray]]:
     yield "upside_down", body.at("head")[:, 1] < -0.1
 
 
-def _find_gaits(body: _Body, rng: np.random.Generator) -> Iterator[Found]:
+def _find_gaits(body: Measures, rng: np.random.Generator) -> Iterator[Found]:
     """Windows of even speed and direction: about one for every second of the clip is tried."""
     frames = len(body.travel)
     shortest, longest = (round(seconds * body.fps) for seconds in _GAIT_SECONDS)
@@ -216,7 +172,7 @@ def _find_gaits(body: _Body, rng: np.random.Generator) -> Iterator[Found]:
         yield Found(action, " ".join(text.split()), begin, begin + length)
 
 
-def _standing(body: _Body, window: slice, turn: str, drift: float, rng: np.random.Generator) -> Iterator[Found]:
+def _standing(body: Measures, window: slice, turn: str, drift: float, rng: np.random.Generator) -> Iterator[Found]:
     words = _wordings()
     if turn in words["standing_turns"] and drift < _ON_THE_SPOT:
         yield Found(f"turn {turn}", str(rng.choice(words["standing_turns"][turn])), window.start, window.stop)

@@ -1,15 +1,14 @@
 """Clips as the model makes them, many at once, before anything is fitted or held still."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..generation import Generator
-from ..language.decoding import Agreement, Sampling, sample_each
-from ..language.prompts import Instruction, PoseCode, build_prompt
+from ..language.decoding import Sampling
+from ..language.prompts import Instruction, PoseCode
 from ..motion.clip import Clip
 from ..motion.features import pose_to_features
 from ..motion.fit import Constraint
@@ -38,32 +37,13 @@ def make_drafts(generator: Generator, wishes: Sequence[Wish], seed: int, guidanc
     for number, first in enumerate(range(0, len(order), together)):
         rows = order[first : first + together]
         sampling = Sampling(seed=seed * 1000 + number, guidance=guidance)
-        answers, agreement = _decode(generator, [wishes[i] for i in rows for _ in range(attempts)], sampling)
+        instructions = list(_instructions(generator, [wishes[i] for i in rows for _ in range(attempts)]))
+        lengths = [wishes[i].length for i in rows for _ in range(attempts)]
+        answers, agreement = generator.answer_each(instructions, lengths, sampling)
         for index, row in enumerate(rows):
             mine = agreement[index * attempts : (index + 1) * attempts]
             drafts[row] = generator.decode(answers[index * attempts + int(mine.argmax())][None])[0]
     return [drafts[i] for i in range(len(wishes))]
-
-
-def _decode(generator: Generator, wishes: Sequence[Wish], sampling: Sampling) -> tuple[list[Tensor], Tensor]:
-    """Codes (length, levels) of each wish, and how well its caption explains them (wishes,)."""
-    instructions = list(_instructions(generator, wishes))
-    captioned = all(wish.caption for wish in wishes)
-    without = [_prompt(generator, replace(instruction, caption="")) for instruction in instructions] if captioned else []
-    prompts = [_prompt(generator, instruction) for instruction in instructions]
-    lengths, agreement = [wish.length for wish in wishes], Agreement(torch.zeros(len(wishes)))
-    seconds = generator.bundle.seconds_per_position
-    courses = [generator.model.course_for(i, length, seconds) for i, length in zip(instructions, lengths, strict=True)]
-    told = [course for course in courses if course is not None]
-    answers = sample_each(generator.model, prompts, lengths, sampling, without, told, generator.pull, agreement)
-    if not captioned or agreement.prompts is None:
-        return answers, agreement.nats
-    each = (Agreement(nats[None], prompt[None]) for nats, prompt in zip(agreement.nats, agreement.prompts, strict=True))
-    return answers, torch.cat([generator.agreed(words, answer[None]) for words, answer in zip(each, answers, strict=True)])
-
-
-def _prompt(generator: Generator, instruction: Instruction) -> Tensor:
-    return generator.model.vocabulary.prompt(build_prompt(instruction, generator.template))
 
 
 def _instructions(generator: Generator, wishes: Sequence[Wish]) -> Iterator[Instruction]:

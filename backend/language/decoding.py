@@ -64,6 +64,11 @@ class Agreement:
     nats: Tensor
     prompts: Tensor | None = None
 
+    def of(self, rows: slice) -> "Agreement":
+        """That of some of the answers."""
+        prompts = self.prompts if self.prompts is None or len(self.prompts) == 1 else self.prompts[rows]
+        return Agreement(self.nats[rows], prompts)
+
 
 class Sequences(Protocol):
     """Token sequences that grow together; `last (B, width)` are the hidden states at their ends."""

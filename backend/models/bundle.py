@@ -73,12 +73,12 @@ class Bundle:
         """What training of the language model made, in float32: the LoRA matrices, and what reads and writes codes."""
         return self._read(_ADAPTER, _HEADS)
 
-    def ranker(self, codebooks: Tensor) -> Ranker | None:
-        """What says which of several answers goes best with a prompt, if the bundle has it; `codebooks (levels, codes, dim)`."""
+    def ranker(self) -> Ranker | None:
+        """What says which of several answers goes best with a prompt, if the bundle has it."""
         if not self.ranked:
             return None
         tensors = self._read(_RANKER)
-        model = Ranker(codebooks, len(tensors["words.0.weight"]))
+        model = Ranker(len(tensors["words.0.weight"]), len(tensors["mean"]))
         model.load_state_dict(tensors)
         return model.eval().requires_grad_(False)
 

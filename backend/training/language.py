@@ -89,6 +89,11 @@ class LanguageTraining:
     seed: int = 123
 
 
+def drawing_rules(bundle: Bundle, described_share: float) -> LanguageTraining:
+    """How examples are drawn for a bundle as it is."""
+    return LanguageTraining(template=bundle.template, longest=bundle.longest, described_share=described_share)
+
+
 @dataclass(frozen=True)
 class Cut:
     """Positions `begin` to `end` of a clip made `stretch` times as long as it was captured, the first of them at its frame `phase`."""
@@ -210,9 +215,7 @@ class LanguageTrainee:
         self.examples = Examples(dataset, tokenizer, config, device)
         self.seconds_per_position = tokenizer.config.frames_per_code / dataset.skeleton.fps
         shortest = config.shortest * tokenizer.config.frames_per_code
-        self.scenes = {
-            split: Scenes([c for c in dataset.split(split) if c.frames >= shortest], config.evenness) for split in ("train", "val", "test")
-        }
+        self.scenes = {split: Scenes.of(dataset, split, shortest, config.evenness) for split in ("train", "val", "test")}
         causal, text_tokenizer = load_causal(find_base(config.base), dtype_for(device))
         if device == "cpu":
             causal.set_attn_implementation("eager")  # the fused one takes a fifth longer to go back through, for answers so short

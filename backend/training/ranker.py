@@ -1,4 +1,4 @@
-"""Training of a bundle's ranker, on what its language model makes of prompts and on the codes of the clips that they belong to."""
+"""Training of a bundle's ranker, on what its language model makes of prompts and on measures of the clips that they belong to."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -12,16 +12,18 @@ from tqdm import tqdm
 from ..data.dataset import Dataset
 from ..generation import Generator
 from ..language.decoding import begin_answer
-from ..language.prompts import build_prompt
 from ..language.ranker import Ranker
 from ..models.bundle import add_ranker
+from ..motion.measures import in_numbers
 from ..protocol.messages import Load
-from .language import Examples, LanguageTraining
+from .language import Examples, drawing_rules
 from .loop import train
 from .scenes import Scenes
 
 _TOGETHER = 32  # prompts that the language model reads in one pass
 _HELD_OUT = 128  # pairs of each other split, all of them told apart at once
+_DESCRIBED_SHARE = 0.6
+_LEAST_SPREAD = 0.05  # of what hardly changes
 _TASKS = ("text", "text", "text first", "text keys")  # those that are ranked by words
 
 
@@ -29,44 +31,43 @@ _TASKS = ("text", "text", "text first", "text keys")  # those that are ranked by
 class RankerTraining:
     """All settings of a run. `examples` prompts are read once by the language model; batches are drawn from them.
 
-    Latents are off by `noise` of their spread, and up to `corrupted_most` of an answer's are those of others: what a model
-    makes is not quite what was captured.
+    What is measured is off by `noise` of its spread: what a model makes is not quite what was captured.
     """
 
-    examples: int = 4000
+    examples: int = 3000
     steps: int = 300
     batch: int = 128
     rate: float = 1e-3
     warmup: int = 30
     weight_decay: float = 0.05
-    noise: float = 0.1
-    corrupted_most: float = 0.15
+    noise: float = 0.2
     evaluate_every: int = 100
     seed: int = 123
 
 
 class _Pairs:
-    """Examples of a split: prompts as hidden states (N, width), their answers' codes (n, levels), their captions (N)."""
+    """Examples of a split: prompts as hidden states (N, width), their clips in numbers (N, numbers), their captions (N)."""
 
     def __init__(self, generator: Generator, dataset: Dataset, split: str, count: int, seed: int) -> None:
         bundle, model = generator.bundle, generator.model
-        rules = LanguageTraining(template=bundle.template, longest=bundle.longest, described_share=0.6)
+        rules = drawing_rules(bundle, described_share=_DESCRIBED_SHARE)
         examples = Examples(dataset, generator.tokenizer, rules, generator.device)
-        shortest = rules.shortest * bundle.network.frames_per_code
-        scenes = Scenes([clip for clip in dataset.split(split) if clip.frames >= shortest], rules.evenness)
+        scenes = Scenes.of(dataset, split, rules.shortest * bundle.network.frames_per_code, rules.evenness)
         rng = np.random.default_rng(seed)
         drawn = [examples.draw(rng, scenes, str(rng.choice(_TASKS))) for _ in range(count)]
-        self.codes = [torch.tensor(examples.codes(example.cut)) for example in drawn]
         self.captions = np.array([example.caption for example in drawn])
-        prompts = []
+        prompts, clips = [], []
         for first in tqdm(range(0, count, _TOGETHER), desc=f"read {split} prompts"):
-            instructions = examples.instructions(drawn[first : first + _TOGETHER])
-            lengths = [len(codes) for codes in self.codes[first : first + _TOGETHER]]
-            courses = [model.course_for(i, length, bundle.seconds_per_position) for i, length in zip(instructions, lengths, strict=True)]
-            ids = [model.vocabulary.prompt(build_prompt(instruction, examples.template)) for instruction in instructions]
-            ids = [begin_answer(model, prompt, course) for prompt, course in zip(ids, courses, strict=True)]
-            prompts.append(model.begin(ids, room=0).last.float().cpu())
-        self.prompts = torch.cat(prompts)
+            those = drawn[first : first + _TOGETHER]
+            told = [
+                (generator.prompt(instruction), model.course_for(instruction, example.cut.length, bundle.seconds_per_position))
+                for instruction, example in zip(examples.instructions(those), those, strict=True)
+            ]
+            prompts.append(model.begin([begin_answer(model, ids, course) for ids, course in told], room=0).last.float().cpu())
+            # As the tokenizer keeps them, because what is to be ranked is what it makes.
+            made = [generator.features(torch.tensor(examples.codes(example.cut))[None])[0] for example in those]
+            clips += [torch.from_numpy(in_numbers(features, generator.skeleton)) for features in made]
+        self.prompts, self.clips = torch.cat(prompts), torch.stack(clips)
 
 
 class RankerTrainee:
@@ -79,7 +80,10 @@ class RankerTrainee:
             split: _Pairs(generator, dataset, split, count, config.seed + number) for number, (split, count) in enumerate(counts.items())
         }
         torch.manual_seed(config.seed)
-        self.model = Ranker(generator.pull.codebooks, self.pairs["train"].prompts.shape[1])
+        clips = self.pairs["train"].clips
+        self.model = Ranker(self.pairs["train"].prompts.shape[1], clips.shape[1])
+        self.model.mean.copy_(clips.mean(0))
+        self.model.spread.copy_(clips.std(0) + _LEAST_SPREAD)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.rate, weight_decay=config.weight_decay)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -90,16 +94,9 @@ class RankerTrainee:
         config, pairs = self.config, self.pairs["train"]
         rng = np.random.default_rng((config.seed, step))
         torch.manual_seed(int(rng.integers(2**31)))  # of what is dropped, so that a training goes on as it would have
-        chosen = rng.choice(len(pairs.codes), min(config.batch, len(pairs.codes)), replace=False)
-        latents = [self.model.latents(pairs.codes[i]) for i in chosen]
-        anything = torch.cat(latents)
-        spread = anything.std()
-        for number, latent in enumerate(latents):
-            wrong = torch.from_numpy(rng.random(len(latent)) < rng.uniform(0.0, config.corrupted_most))
-            others = torch.from_numpy(rng.integers(len(anything), size=len(latent)))
-            mixed = torch.where(wrong[:, None], anything[others], latent)
-            latents[number] = mixed + config.noise * spread * torch.randn_like(mixed)
-        return self._loss(pairs, chosen, latents)[0]
+        chosen = rng.choice(len(pairs.captions), min(config.batch, len(pairs.captions)), replace=False)
+        clips = self.model.standardised(pairs.clips[chosen])
+        return self._loss(pairs, chosen, clips + config.noise * torch.randn_like(clips))[0]
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -107,14 +104,14 @@ class RankerTrainee:
         self.model.eval()
         figures = {}
         for split, pairs in self.pairs.items():
-            chosen = np.arange(min(_HELD_OUT, len(pairs.codes)))
-            loss, right = self._loss(pairs, chosen, [self.model.latents(pairs.codes[i]) for i in chosen])
+            chosen = np.arange(min(_HELD_OUT, len(pairs.captions)))
+            loss, right = self._loss(pairs, chosen, self.model.standardised(pairs.clips[chosen]))
             figures |= {f"{split}_loss": round(float(loss), 4), f"{split}_found": round(float(right), 4)}
         return figures
 
-    def _loss(self, pairs: _Pairs, chosen: np.ndarray, latents: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _loss(self, pairs: _Pairs, chosen: np.ndarray, standardised: Tensor) -> tuple[Tensor, Tensor]:
         captions = pairs.captions[chosen]
-        return self.model.loss(pairs.prompts[chosen], latents, torch.from_numpy(captions[:, None] == captions))
+        return self.model.loss(pairs.prompts[chosen], standardised, torch.from_numpy(captions[:, None] == captions))
 
 
 def run(data: Path, bundle: Path, folder: Path, config: RankerTraining, device: str, minutes: float | None = None) -> None:

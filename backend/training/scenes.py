@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..data.dataset import Clip
+from ..data.dataset import Clip, Dataset
 from ..data.sources import Caption
 
 
@@ -20,6 +20,11 @@ class Scenes:
                     self.actions.setdefault(caption.action, []).append((clip, caption))
         odds = np.array([len(found) for found in self.actions.values()], dtype=float) ** evenness
         self.odds = odds / odds.sum()
+
+    @classmethod
+    def of(cls, dataset: Dataset, split: str, shortest: int, evenness: float) -> "Scenes":
+        """The clips of a split that have at least so many frames."""
+        return cls([clip for clip in dataset.split(split) if clip.frames >= shortest], evenness)
 
     def draw(self, rng: np.random.Generator, described_share: float) -> tuple[Clip, Caption]:
         """A clip and one of its captions."""

@@ -14,7 +14,7 @@ from backend.motion.fit import Constraint
 from backend.motion.path import heading
 from backend.motion.skeleton import SMPL
 from backend.protocol.errors import Code, MotionGPTError
-from backend.protocol.messages import Generate, Load, MadeClip, Pose, Segment
+from backend.protocol.messages import ATTEMPTS, Generate, Load, MadeClip, Pose, Segment
 from backend.windows import plan
 
 WALK = "a person walks forward."
@@ -158,7 +158,7 @@ def test_every_token_is_told_and_cancel_comes_before_the_next(generator):
         ({"frames": 0}, "clip of 0 s"),
         ({"frames": 24_000}, "clip of 1000 s"),
         ({"samples": 0}, "variations"),
-        ({"samples": 16, "candidates": 5}, "16 variations of 5"),
+        ({"samples": 52, "candidates": 5}, "52 variations of 5"),
         ({"segments": ()}, "clip of 0 s"),
         ({"fps": 0.0}, "rate"),
         ({"seed": 10**30}, "seed"),
@@ -209,10 +209,28 @@ def test_of_several_attempts_the_one_is_kept_that_the_prompt_explains_best(gener
     monkeypatch.setattr("backend.generation.best_of", lambda agreement, drift: agreed.append(agreement) or best_of(agreement, drift))
     request = {"segments": (Segment(WALK, 24),), "fps": 20.0}
     for seed in range(3):
-        best = generator.generate(Generate(**request, seed=seed), lambda done, total: None, lambda: False).clips[0]
+        best = generator.generate(Generate(**request, seed=seed, candidates=4), lambda done, total: None, lambda: False).clips[0]
         attempts = generator.generate(Generate(**request, seed=seed, samples=4, candidates=1), lambda done, total: None, lambda: False)
-        np.testing.assert_allclose(best.joints, attempts.clips[int(agreed[-5].argmax())].joints, atol=1e-4)
-    assert len({int(agreement.argmax()) for agreement in agreed[::5]}) > 1
+        np.testing.assert_allclose(best.joints, attempts.clips[int(agreed[seed].argmax())].joints, atol=1e-4)
+    assert len({int(agreement.argmax()) for agreement in agreed}) > 1
+
+
+def test_more_attempts_than_are_decoded_at_once_are_made_one_after_another(generator, monkeypatch):
+    """The same clips, and progress that goes on over all of them."""
+    request, told = Generate((Segment(WALK, 12),), 20.0, seed=4, samples=5, candidates=2), []
+    together = generator.generate(request, lambda done, total: None, lambda: False)
+    monkeypatch.setattr("backend.generation.MOST_AT_ONCE", 5)
+    shown: list[int] = []
+    apart = generator.generate(
+        replace(request, preview=True),
+        lambda done, total: told.append((done, total)),
+        lambda: False,
+        lambda first, clip: shown.append(first),
+    )
+    assert told == [(done, 9) for done in range(1, 10)]
+    assert shown and len(apart.clips) == 5
+    for one, other in zip(together.clips, apart.clips, strict=True):
+        np.testing.assert_allclose(one.joints, other.joints, atol=1e-4)
 
 
 def test_nothing_is_attempted_twice_where_nothing_says_what_is_better(generator):
@@ -222,7 +240,7 @@ def test_nothing_is_attempted_twice_where_nothing_says_what_is_better(generator)
         patch.setattr(generator, "_sample", lambda *args: batches.append(len(args[3])) or sample(*args))
         for guidance in (1.0, 2.0):
             generator.generate(Generate((Segment(WALK, 12),), 20.0, guidance=guidance), lambda done, total: None, lambda: False)
-    assert batches == [1, 4]
+    assert batches == [1, ATTEMPTS]
 
 
 def test_a_last_pose_belongs_to_the_last_window(generator):

@@ -126,7 +126,7 @@ class Generator:
         """
         began = time.perf_counter()
         segments, poses = positions(request, self.bundle), constraints(request, self.skeleton)
-        told = request.guidance != 1.0 and any(segment.prompt.strip() for segment in request.segments)
+        told = any(segment.prompt.strip() for segment in request.segments) and (self.ranker is not None or request.guidance != 1.0)
         candidates = request.candidates if told or poses else 1  # nothing else says which is best
         preview = None
         if on_preview:

@@ -28,7 +28,7 @@ from motiongpt.motiongpt_blender.connection import Connection  # noqa: E402  # p
 from timing import Figure, figure, interleaved, once, seconds  # noqa: E402
 
 from backend.generation import Generator  # noqa: E402
-from backend.language.decoding import Sampling, sample_codes  # noqa: E402
+from backend.language.decoding import Agreement, Sampling, sample_codes  # noqa: E402
 from backend.language.prompts import Instruction, build_prompt  # noqa: E402
 from backend.language.runtime import EngineModel  # noqa: E402
 from backend.models.base import cache_folder, find_base  # noqa: E402
@@ -253,8 +253,10 @@ def clip(generator: Generator) -> None:
     reply = make(generator, wanted)
     prompt, without, course = prompts(generator)
     sampling = Sampling(seed=1, guidance=GUIDANCE)
-    codes = sample_codes(generator.model, prompt, POSITIONS, sampling, ATTEMPTS, without=without, course=course)
-    features = generator.tokenizer.decode(codes)[0].numpy() * generator.bundle.std + generator.bundle.mean
+    words = Agreement(torch.zeros(ATTEMPTS))
+    codes = sample_codes(generator.model, prompt, POSITIONS, sampling, ATTEMPTS, without=without, course=course, agreement=words)
+    attempts = generator.features(codes)
+    features = attempts[0]
     made = clip_from_features(features, generator.skeleton, generator.bundle.rotations)
     given = [Constraint(0, pose.rotations, pose.root_translation)]
     line = jsonrpc.result(1, reply)
@@ -265,7 +267,8 @@ def clip(generator: Generator) -> None:
                 "prompt and decoding": lambda: sample_codes(
                     generator.model, prompt, POSITIONS, sampling, ATTEMPTS, without=without, course=course
                 ),
-                "vq_decoding": lambda: generator.tokenizer.decode(codes),
+                "vq_decoding": lambda: generator.features(codes),
+                "ranking": lambda: generator.agreed(words, attempts),
                 "rotations": lambda: clip_from_features(features, generator.skeleton, generator.bundle.rotations),
                 "constraint_fit": lambda: fit(made, given),
                 "feet": lambda: lock_feet(made, [0]),

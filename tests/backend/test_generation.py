@@ -238,9 +238,10 @@ def test_nothing_is_attempted_twice_where_nothing_says_what_is_better(generator)
     sample = generator._sample
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generator, "_sample", lambda *args: batches.append(len(args[3])) or sample(*args))
-        for guidance in (1.0, 2.0):
+        for ranker, guidance in ((None, 1.0), (None, 2.0), (generator.ranker, 1.0)):
+            patch.setattr(generator, "ranker", ranker)
             generator.generate(Generate((Segment(WALK, 12),), 20.0, guidance=guidance), lambda done, total: None, lambda: False)
-    assert batches == [1, ATTEMPTS]
+    assert batches == [1, ATTEMPTS, ATTEMPTS]
 
 
 def test_a_last_pose_belongs_to_the_last_window(generator):

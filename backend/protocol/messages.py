@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-GUIDANCE = 2.5  # how strongly a prompt is followed where nothing else is said: with more, attempts are alike and turns go on and on
+GUIDANCE = 4.0  # how strongly a prompt is followed where nothing else is said: less of it meets poses better, and goes its own ways
 ATTEMPTS = 8  # that a clip is the best of where nothing else is said
 VERSION = 3  # raised whenever a message changes its meaning; both sides must have the same
 

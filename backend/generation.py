@@ -163,11 +163,18 @@ class Generator:
         features = self.features(codes)
         for first in range(0, len(codes), candidates):
             attempts = slice(first, first + candidates)
-            drifts = np.zeros(candidates)
-            if poses:
-                drifts = np.array([errors(self._placed(part, poses, request), poses)[0] for part in features[attempts]])
-            best = best_of(self._agreed_in_all(told, features, attempts), drifts) if candidates > 1 else 0
-            yield self._finish(self._placed(features[first + best], poses, request), poses, request)
+            words = [(frames, agreement.of(attempts)) for frames, agreement in told]
+            yield self._finish(self._best(request, poses, features[attempts], words), poses, request)
+
+    def _best(self, request: Generate, poses: list[Constraint], features: np.ndarray, told: Sequence[tuple[slice, Agreement]]) -> Clip:
+        """The best of the clips of features (B, T, D) for the poses and for prompts, each of which is `told` of the frames in a slice."""
+        if len(features) == 1:
+            return self._placed(features[0], poses, request)
+        agreed = sum((self.agreed(words, features[:, frames]) for frames, words in told), torch.zeros(len(features))).numpy()
+        if not poses:
+            return self._placed(features[best_of(agreed, np.zeros(len(features)))], poses, request)
+        clips = [self._placed(part, poses, request) for part in features]
+        return clips[best_of(agreed, np.array([errors(clip, poses)[0] for clip in clips]))]
 
     def decode(self, codes: torch.Tensor) -> list[Clip]:
         """The clips of codes (B, N, levels) as the tokenizer decodes them, at the bundle's own rate, at the origin."""
@@ -179,33 +186,22 @@ class Generator:
 
     def answer_each(
         self, instructions: Sequence[Instruction], lengths: Sequence[int], sampling: Sampling
-    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+    ) -> tuple[list[torch.Tensor], Agreement]:
         """Codes (length, levels) of an answer to each of several instructions, decoded in one pass, and how well captions go with them."""
         captioned = all(instruction.caption for instruction in instructions)
         without = [self.prompt(replace(instruction, caption="")) for instruction in instructions] if captioned else []
         prompts = [self.prompt(instruction) for instruction in instructions]
         agreement = Agreement(torch.zeros(len(instructions)))
-        seconds = self.bundle.seconds_per_position
-        courses = [self.model.course_for(i, length, seconds) for i, length in zip(instructions, lengths, strict=True)]
+        courses = [self.course(i, length) for i, length in zip(instructions, lengths, strict=True)]
         told = [course for course in courses if course is not None]
         answers = sample_each(self.model, prompts, lengths, sampling, without, told, self.pull, agreement)
-        if not captioned:
-            return answers, agreement.nats
-        each = [(agreement.of(slice(row, row + 1)), self.features(answer[None])) for row, answer in enumerate(answers)]
-        return answers, torch.cat([self.agreed(words, features) for words, features in each])
+        return answers, agreement if captioned else Agreement(agreement.nats)
 
     def agreed(self, agreement: Agreement, features: np.ndarray) -> torch.Tensor:
         """How well answers go with their prompts (B,), in nats, by their features (B, T, D) if the bundle has a ranker."""
         if self.ranker is None or agreement.prompts is None:
             return agreement.nats
         return self.ranker(agreement.prompts, np.stack([in_numbers(clip, self.skeleton) for clip in features]))
-
-    def _agreed_in_all(self, told: Sequence[tuple[slice, Agreement]], features: np.ndarray, attempts: slice) -> np.ndarray:
-        """How well some of the answers go with all prompts, each of which is `told` of the frames in a slice."""
-        agreed = torch.zeros(attempts.stop - attempts.start)
-        for frames, agreement in told:
-            agreed += self.agreed(agreement.of(attempts), features[attempts, frames])
-        return agreed.numpy()
 
     def _normalised(self, codes: torch.Tensor) -> torch.Tensor:
         """Normalised features of codes (B, N, levels). On the CPU each thread decodes clips of its own.
@@ -233,7 +229,7 @@ class Generator:
         `count` is told the codes so far, and by how many nats (batch,) the prompts have made them likelier.
         """
         sampling = Sampling(request.temperature, request.top_k, request.seed, request.guidance)
-        batch, held = len(noise), self._held_codes(poses)
+        batch, held = len(noise), self.held_codes(poses)
         codes: list[list[Position]] = [[] for _ in range(batch)]
         nats, told_of = torch.zeros(batch), []
         windows = plan(segments, self.bundle.longest)
@@ -259,7 +255,7 @@ class Generator:
                 sampling,
                 batch,
                 without=without,
-                course=self.model.course_for(instruction, length, self.bundle.seconds_per_position),
+                course=self.course(instruction, length),
                 given=[done[window.begin - window.given :] for done in codes] if window.given else (),
                 noise=noise,
                 pull=self.pull,
@@ -301,6 +297,10 @@ class Generator:
         """The ids (L, levels) of an instruction's prompt."""
         return self.model.vocabulary.prompt(build_prompt(instruction, self.template))
 
+    def course(self, instruction: Instruction, length: int) -> torch.Tensor | None:
+        """What an answer of `length` positions to an instruction is told at every position; None if nothing."""
+        return self.model.course_for(instruction, length, self.bundle.seconds_per_position)
+
     def _instruction(self, request: Generate, window: Window, poses: list[Constraint], held: list[list[int]], final: bool) -> Instruction:
         """What is asked of the model in a window: its segment's words, and the poses that fall into it, or behind the `final` one."""
         seconds_per_code = self.bundle.seconds_per_position
@@ -315,7 +315,8 @@ class Generator:
                 conditions.append(PoseCode(place, tuple(codes), seconds - start * seconds_per_code))
         return Instruction(request.segments[window.segment].prompt.strip(), conditions, (window.end - start) * seconds_per_code)
 
-    def _held_codes(self, poses: list[Constraint]) -> list[list[int]]:
+    def held_codes(self, poses: Sequence[Constraint]) -> list[list[int]]:
+        """The codes of each pose held still, all encoded in one pass."""
         if not poses:
             return []
         frames = [pose_to_features(self.skeleton.forward(p.local, p.root), p.local, self.skeleton) for p in poses]

@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from ..generation import Generator
 from ..language.decoding import Sampling
 from ..language.prompts import Instruction, PoseCode
-from ..motion.clip import Clip
-from ..motion.features import pose_to_features
+from ..motion.clip import Clip, clip_from_features
 from ..motion.fit import Constraint
 from ..protocol.messages import GUIDANCE
 
@@ -41,20 +39,17 @@ def make_drafts(generator: Generator, wishes: Sequence[Wish], seed: int, guidanc
         lengths = [wishes[i].length for i in rows for _ in range(attempts)]
         answers, agreement = generator.answer_each(instructions, lengths, sampling)
         for index, row in enumerate(rows):
-            mine = agreement[index * attempts : (index + 1) * attempts]
-            drafts[row] = generator.decode(answers[index * attempts + int(mine.argmax())][None])[0]
+            mine = slice(index * attempts, (index + 1) * attempts)
+            features = generator.features(torch.stack(answers[mine]))
+            best = int(generator.agreed(agreement.of(mine), features).argmax()) if attempts > 1 else 0
+            drafts[row] = clip_from_features(features[best], generator.skeleton, generator.bundle.rotations)
     return [drafts[i] for i in range(len(wishes))]
 
 
 def _instructions(generator: Generator, wishes: Sequence[Wish]) -> Iterator[Instruction]:
     """The instructions of wishes, the poses of all of them encoded in one pass."""
-    bundle, skeleton = generator.bundle, generator.skeleton
-    poses = [c for wish in wishes for c in wish.constraints]
-    codes: Iterator[list[int]] = iter([])
-    if poses:
-        features = np.stack([pose_to_features(skeleton.forward(c.local, c.root), c.local, skeleton) for c in poses])
-        normalised = torch.from_numpy(((features - bundle.mean) / bundle.std).astype(np.float32))
-        codes = iter(generator.tokenizer.encode_held(normalised.to(generator.device)).tolist())
+    bundle = generator.bundle
+    codes = iter(generator.held_codes([pose for wish in wishes for pose in wish.constraints]))
     for wish in wishes:
         frames = wish.length * bundle.network.frames_per_code
         places = [(c.frame / bundle.fps, "first" if c.frame == 0 else "last" if c.frame == frames - 1 else "key") for c in wish.constraints]

@@ -10,6 +10,8 @@ from .skeleton import Skeleton
 
 _SIDES = ("left", "right")
 
+_Numbers = list[float | np.floating[Any]]
+
 
 class Measures:
     """Of a clip's features `(T, D)`, per frame: metres, seconds, degrees; `side` is left or right."""
@@ -61,14 +63,14 @@ def in_numbers(features: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     return np.array([*_of_turn(clip), *_of_travel(clip), *limbs[0], *limbs[1], *_of_body(clip)], dtype=np.float32)
 
 
-def _of_turn(clip: Measures) -> list[float | np.floating[Any]]:
+def _of_turn(clip: Measures) -> _Numbers:
     turned = np.radians(clip.yaw - clip.yaw[0])
     whole = turned[-1]
     around = [np.sin(whole), np.cos(whole), np.sin(whole / 2), np.cos(whole / 2)]
     return [whole / 3, abs(whole) / 3, turned.max() / 3, turned.min() / 3, *around]
 
 
-def _of_travel(clip: Measures) -> list[float | np.floating[Any]]:
+def _of_travel(clip: Measures) -> _Numbers:
     way = rotate(inverse(clip.heading[0]), clip.root[-1] - clip.root[0])[[0, 2]]
     steps = clip.travel * clip.fps
     speed, (aside, ahead) = np.linalg.norm(steps, axis=-1), steps.T
@@ -76,7 +78,7 @@ def _of_travel(clip: Measures) -> list[float | np.floating[Any]]:
     return [*way, np.linalg.norm(way), *paces, len(clip.root) / clip.fps / 5]
 
 
-def _of_limbs(clip: Measures, side: str) -> list[float | np.floating[Any]]:
+def _of_limbs(clip: Measures, side: str) -> _Numbers:
     wrist, ankle, knee = (clip.at(f"{side}_{joint}") for joint in ("wrist", "ankle", "knee"))
     over_head, reach = wrist[:, 1] - clip.at("head")[:, 1], wrist - clip.at(f"{side}_shoulder")
     hand, foot, lifted = clip.speed(f"{side}_wrist"), clip.speed(f"{side}_ankle"), clip.above_floor(f"{side}_ankle")
@@ -87,7 +89,7 @@ def _of_limbs(clip: Measures, side: str) -> list[float | np.floating[Any]]:
     return [*arm, *leg, ankle[:, 2].max(), ankle[:, 2].min(), ankle[:, 1].max(), knee[:, 1].max()]
 
 
-def _of_body(clip: Measures) -> list[float | np.floating[Any]]:
+def _of_body(clip: Measures) -> _Numbers:
     height, lean, off_floor = clip.height, clip.lean / 90, clip.feet_above_floor
     hands, feet = (np.linalg.norm(clip.at(f"left_{joint}") - clip.at(f"right_{joint}"), axis=-1).mean() for joint in ("wrist", "ankle"))
     stirring = np.linalg.norm(np.diff(clip.around, axis=0), axis=-1).mean() * clip.fps

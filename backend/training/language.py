@@ -89,11 +89,6 @@ class LanguageTraining:
     seed: int = 123
 
 
-def drawing_rules(bundle: Bundle, described_share: float) -> LanguageTraining:
-    """How examples are drawn for a bundle as it is."""
-    return LanguageTraining(template=bundle.template, longest=bundle.longest, described_share=described_share)
-
-
 @dataclass(frozen=True)
 class Cut:
     """Positions `begin` to `end` of a clip made `stretch` times as long as it was captured, the first of them at its frame `phase`."""

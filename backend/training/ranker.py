@@ -16,7 +16,7 @@ from ..language.ranker import Ranker
 from ..models.bundle import add_ranker
 from ..motion.measures import in_numbers
 from ..protocol.messages import Load
-from .language import Examples, drawing_rules
+from .language import Examples, LanguageTraining
 from .loop import train
 from .scenes import Scenes
 
@@ -50,7 +50,7 @@ class _Pairs:
 
     def __init__(self, generator: Generator, dataset: Dataset, split: str, count: int, seed: int) -> None:
         bundle, model = generator.bundle, generator.model
-        rules = drawing_rules(bundle, described_share=_DESCRIBED_SHARE)
+        rules = LanguageTraining(template=bundle.template, longest=bundle.longest, described_share=_DESCRIBED_SHARE)
         examples = Examples(dataset, generator.tokenizer, rules, generator.device)
         scenes = Scenes.of(dataset, split, rules.shortest * bundle.network.frames_per_code, rules.evenness)
         rng = np.random.default_rng(seed)
@@ -60,7 +60,7 @@ class _Pairs:
         for first in tqdm(range(0, count, _TOGETHER), desc=f"read {split} prompts"):
             those = drawn[first : first + _TOGETHER]
             told = [
-                (generator.prompt(instruction), model.course_for(instruction, example.cut.length, bundle.seconds_per_position))
+                (generator.prompt(instruction), generator.course(instruction, example.cut.length))
                 for instruction, example in zip(examples.instructions(those), those, strict=True)
             ]
             prompts.append(model.begin([begin_answer(model, ids, course) for ids, course in told], room=0).last.float().cpu())

@@ -247,7 +247,7 @@ def test_nothing_is_attempted_twice_where_nothing_says_what_is_better(generator)
 def test_a_last_pose_belongs_to_the_last_window(generator):
     request = Generate((Segment(WALK, 300),), 20.0, poses=(crouch(299),))
     poses = [Constraint(p.frame, p.rotations, p.root_translation) for p in request.poses]
-    held, windows = generator._held_codes(poses), plan([75], generator.bundle.longest)
+    held, windows = generator.held_codes(poses), plan([75], generator.bundle.longest)
     told = [generator._instruction(request, window, poses, held, window is windows[-1]).poses for window in windows]
     assert [len(poses) for poses in told] == [0] * (len(windows) - 1) + [1]
 

@@ -20,7 +20,7 @@ LIMIT = 25.0  # milliseconds, for all but one tick of twenty
 LENIENT = 100.0  # for every one
 SECONDS = 9.0  # of a clip
 LONG = 60.0
-AT_ONCE = 100.0  # milliseconds, for a button
+AT_ONCE = 50.0  # milliseconds, for a button
 PATIENCE = 300.0
 
 

@@ -22,7 +22,7 @@ _STRETCH = 0.99  # share of the leg's length up to which it is stretched freely;
 _SINKING = 5.0  # metres a second²: how fast the root may go down for a leg's sake
 _DEEPEST = 0.15  # metres: and how far
 _SHORT = 0.02  # metres by which a leg misses a contact before it takes a step instead
-_TRIES = 4  # steps that one long contact may become
+_TRIES = 4  # rounds in which contacts that are too long get steps
 _ROOT_SECONDS, _FOOT_SECONDS = 0.3, 0.15  # time over which root and feet give way
 _LEVEL_SECONDS = 0.4  # and over which the floor of a given pose that sinks or floats goes over into the real one
 _HARD = 1e4  # weight of what must hold, against the gentleness of the way there
@@ -59,6 +59,10 @@ def lock_feet(clip: Clip, fixed: Sequence[int] = ()) -> Clip:
     for _ in range(_TRIES):
         if not _step_where_short(clip, legs, clearances, drops - deepest):
             break
+        goals, drops = _goals(clip, joints, legs, pinned, clearances)
+    else:
+        for leg, short in zip(legs, drops - deepest, strict=True):
+            clip.contacts[np.ix_(short > _SHORT, leg.columns)] = False  # what no leg keeps is no contact
         goals, drops = _goals(clip, joints, legs, pinned, clearances)
     clip = _lowered(clip, np.minimum(np.max(drops, axis=0), deepest), pinned)
     local = clip.local
@@ -233,9 +237,11 @@ def _step_where_short(clip: Clip, legs: Sequence[_Leg], clearances: np.ndarray, 
     for leg, clearance, short in zip(legs, clearances, missing, strict=True):
         touching = clip.contacts[:, list(leg.columns)].any(axis=-1)
         for begin, end in runs((short > _SHORT) & touching):
-            middle = begin + int(np.argmax(short[begin:end]))
-            away = np.abs(np.arange(len(clip)) - middle) / (_STEP_SECONDS * clip.fps / 2)
-            _lift(clip.contacts, clearance, leg, away, _STEP_HEIGHT)
+            steps = round((end - begin) / (2 * _STEP_SECONDS * clip.fps))  # it stands between them for as long as one takes
+            evenly = begin + (np.arange(steps) + 0.5) * (end - begin) / max(1, steps)
+            for middle in evenly if steps > 1 else [begin + int(np.argmax(short[begin:end]))]:
+                away = np.abs(np.arange(len(clip)) - middle) / (_STEP_SECONDS * clip.fps / 2)
+                _lift(clip.contacts, clearance, leg, away, _STEP_HEIGHT)
             stepped = True
     return stepped
 

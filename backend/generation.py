@@ -35,7 +35,8 @@ from .windows import Window, plan
 if TYPE_CHECKING:
     from .language.decoding import Model
 
-_PULL = 20.0  # how strongly answers are drawn to given poses; more of it takes motion out of them and brings them hardly nearer
+# How strongly answers are drawn to given poses, where they are due and in the positions beside; more takes motion out of them.
+_PULL, _PULL_BESIDE = 80.0, 12.0
 
 OnPreview = Callable[[int, Clip], None]
 
@@ -59,7 +60,7 @@ class Generator:
         self.bundle, self.model, self.tokenizer, self.device = bundle, model, tokenizer, device
         self.skeleton = bundle.body()
         self.template = load_template(bundle.template)
-        self.pull = Pull(torch.stack([q.codebook.cpu() for q in tokenizer.quantizers]), _PULL)
+        self.pull = Pull(torch.stack([q.codebook.cpu() for q in tokenizer.quantizers]), _PULL, _PULL_BESIDE)
         self.ranker = bundle.ranker()
 
     @classmethod

@@ -11,7 +11,7 @@ from ..tokenizer.quantizer import latents_of
 from .course import on_course
 from .engine import one_thread
 from .prompts import Instruction
-from .vocabulary import NONE, Position, Vocabulary, ids_of
+from .vocabulary import Position, Vocabulary, ids_of
 
 
 @dataclass(frozen=True)
@@ -26,26 +26,38 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Pull:
-    """Draws the codes of a position at which a given pose is due towards those of that pose held still.
+    """Draws answers to given poses: the codes of a position at which one is due towards those of that pose held still.
 
     `codebooks (levels, codes, dim)` are the tokenizer's. A code loses `weight` nats for being as far from what it should be as
     codes of the first level are from their middle (in the mean of squares), so that the model still chooses among those near it.
+    At the two positions `beside` it loses so many: what a pose looks like is decoded from them as well.
     """
 
     codebooks: Tensor
     weight: float
+    beside: float = 0.0
 
-    def __call__(self, scores: Tensor, chosen: Tensor | None, due: Tensor) -> Tensor:
-        """Scores (B, R) of the next level, after the codes `chosen (B, n)` of the position; `due (B, levels)` is -1 where no pose is."""
+    def along(self, course: Tensor) -> tuple[Tensor, Tensor]:
+        """How strongly an answer is drawn at each position of its course (n, 2 + levels), weights (n,), and to which codes (n, levels)."""
+        due, next_ = course[:, 1] == 0, course[:, 1] == 1
+        before = course.roll(1, dims=0)
+        after = (before[:, 1] == 0) & (torch.arange(len(course)) > 0)
+        weights = self.beside * (after | next_)
+        weights[due] = self.weight
+        return weights, torch.where((after & ~next_ & ~due)[:, None], before, course)[:, 2:]
+
+    def __call__(self, scores: Tensor, chosen: Tensor | None, drawn: tuple[Tensor, Tensor]) -> Tensor:
+        """Scores (B, R) of the next level, after the codes `chosen (B, n)`, `drawn` by weights (B,) to codes (B, levels)."""
+        weights, codes = drawn
         level = 0 if chosen is None else chosen.shape[-1]
-        missing = self._latents(due)
+        missing = self._latents(codes)
         if chosen is not None:
             missing = missing - self._latents(chosen)
         first = self.codebooks[0]
         far = torch.cdist(missing, self.codebooks[level]).square() / (first - first.mean(0)).square().sum(-1).mean()
-        drawn = scores.clone()
-        drawn[:, : far.shape[-1]] -= self.weight * far * (due[:, :1] >= 0)
-        return drawn
+        scores = scores.clone()
+        scores[:, : far.shape[-1]] -= weights[:, None] * far
+        return scores
 
     def _latents(self, codes: Tensor) -> Tensor:
         """The latents (B, dim) that codes (B, n) of the first n levels stand for; of a row that is none of them, any."""
@@ -207,7 +219,7 @@ def _grow(
     vocabulary = model.vocabulary
     chosen = [list(rows) for rows in begun]
     made = _as_tensor(model, begun) if courses else None
-    pull = pull if any(bool((course[:, 1] == 0).any()) for course in courses) else None  # elsewhere there is nothing to draw to
+    pulls = [pull.along(course) for course in courses] if pull else []
     anything = torch.ones(len(vocabulary.rows), dtype=torch.bool)  # an answer that is complete waits for the others
     legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
     while any(rows is not None for rows in legal):
@@ -215,10 +227,10 @@ def _grow(
             raise Cancelled
         hidden = sequences.last
         logits = model.logits(hidden).cpu()
-        due = _poses_due(courses, chosen) if pull else None
+        drawn = _drawn(pulls, chosen)
         dice = torch.stack([torch.rand(vocabulary.levels, generator=source) for source in noise], dim=-1)
         scores = _guide(logits, sampling, guided)
-        scores = scores if pull is None or due is None else pull(scores, None, due)
+        scores = scores if pull is None or drawn is None else pull(scores, None, drawn)
         picked = choose_rows(scores, torch.stack([anything if rows is None else rows for rows in legal]), sampling, dice[0])[:, None]
         if guided and agreement is not None:
             with one_thread():
@@ -228,7 +240,7 @@ def _grow(
         for level in range(1, vocabulary.levels):
             finer = model.finer_logits(hidden, _for_each_prompt(picked.to(hidden.device), len(hidden))).cpu()
             scores = _guide(finer, sampling, guided)
-            scores = scores if pull is None or due is None else pull(scores, picked, due)
+            scores = scores if pull is None or drawn is None else pull(scores, picked, drawn)
             code = choose_rows(scores, torch.ones_like(scores, dtype=torch.bool), sampling, dice[level])
             picked = torch.cat([picked, code[:, None]], dim=-1)
         positions = [tuple(position) for position in picked.tolist()]
@@ -244,13 +256,12 @@ def _grow(
     return [vocabulary.codes(rows) for rows in chosen]
 
 
-def _poses_due(courses: Sequence[Tensor], chosen: Sequence[Sequence[Position]]) -> Tensor | None:
-    """The codes (B, levels) of the poses that are due at the next position of each answer, -1 where there is none; None if nowhere."""
-    if not courses:
+def _drawn(pulls: Sequence[tuple[Tensor, Tensor]], chosen: Sequence[Sequence[Position]]) -> tuple[Tensor, Tensor] | None:
+    """How strongly (B,), and to which codes (B, levels), the next position of each answer is drawn; None if nowhere."""
+    now = [(min(len(positions), len(weights) - 1), weights, codes) for (weights, codes), positions in zip(pulls, chosen, strict=False)]
+    if not any(weights[at] for at, weights, _ in now):
         return None
-    rows = torch.stack([course[min(len(positions), len(course) - 1)] for course, positions in zip(courses, chosen, strict=True)])
-    due = torch.where(rows[:, 1:2] == 0, rows[:, 2:], NONE)
-    return due if bool((due >= 0).any()) else None
+    return torch.stack([weights[at] for at, weights, _ in now]), torch.stack([codes[at] for at, _, codes in now])
 
 
 def begin_answer(model: Model, prompt: Tensor, course: Tensor | None) -> Tensor:

@@ -150,6 +150,15 @@ def test_a_pull_brings_answers_to_the_poses_that_are_due_and_leaves_the_rest(mod
         assert drawn[:, [0, 2, 4]].tolist() == [[[3, 4], [5, 6], [7, 8]]] * samples
         assert not torch.equal(free[:, [0, 2, 4]], drawn[:, [0, 2, 4]])
         assert torch.equal(free, barely)
+        beside = sample_codes(model, prompt, 5, sampling, **options, pull=Pull(codebooks, 1e4, beside=1e4))
+        assert beside.tolist() == [[[3, 4], [5, 6], [5, 6], [7, 8], [7, 8]]] * samples
+
+
+def test_a_pull_reaches_one_position_to_both_sides_of_a_pose():
+    poses = [PoseCode("first", (3, 4), 0.0), PoseCode("key", (5, 6), 4 * SECONDS)]
+    weights, codes = Pull(torch.zeros(2, 64, 8), 9.0, beside=2.0).along(course_of(Instruction("", poses), 7, SECONDS, levels=2))
+    assert weights.tolist() == [9, 2, 0, 2, 9, 2, 0, 0]
+    assert codes[weights > 0].tolist() == [[3, 4]] * 2 + [[5, 6]] * 3
 
 
 def test_what_is_made_in_more_probable_words_agrees_more(model):

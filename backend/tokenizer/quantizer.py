@@ -1,6 +1,6 @@
 """Vector quantiser whose codebook follows the encoder by exponential moving averages; codes that die are drawn anew."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +10,30 @@ _DECAY = 0.99
 _ROUNDS = 10
 _ALIVE = 0.125  # a code used less than this share of the average is replaced
 _GRACE = 2.0  # how far above that a new code starts, so that it has time to be found
+_WAYS = 16  # through the levels that are gone side by side
 
 
 def latents_of(codebooks: Iterable[Tensor], codes: Tensor) -> Tensor:
     """The latents (..., dim) that codes (..., n) of the first n levels stand for: the sums of their codebooks' entries."""
     return torch.stack([book[code] for book, code in zip(codebooks, codes.unbind(-1), strict=False)]).sum(0)
+
+
+def codes_for(codebooks: Sequence[Tensor], latents: Tensor) -> Tensor:
+    """Codes (..., levels) of which one of each codebook (codes, dim), added up, come near latents (..., dim).
+
+    The entry that is nearest at one level need not leave the least to the levels after it: the best of several ways are followed
+    through all of them (beam search; Liu, Lu and Qu 2015, arXiv 1509.05195).
+    """
+    left = latents.reshape(-1, 1, latents.shape[-1]).float()  # what each of the ways has left over (n, ways, dim)
+    codes = torch.empty(*left.shape[:2], 0, dtype=torch.long, device=left.device)
+    for book in codebooks:
+        # Squares of what would be left: a way's own, less what it has in common with an entry, and the entry's.
+        after = left.square().sum(-1, keepdim=True) - 2 * left @ book.T + book.square().sum(-1)
+        best = after.flatten(1).topk(min(_WAYS, after[0].numel()), largest=False).indices
+        way, code = best // len(book), best % len(book)
+        left = left.take_along_dim(way[..., None], 1) - book[code]
+        codes = torch.cat([codes.take_along_dim(way[..., None], 1), code[..., None]], dim=-1)
+    return codes[:, 0].reshape(*latents.shape[:-1], len(codebooks))  # the best of the last level comes first
 
 
 class Quantizer(nn.Module):

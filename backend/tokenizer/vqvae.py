@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .quantizer import Quantizer, latents_of
+from .quantizer import Quantizer, codes_for, latents_of
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,7 @@ class VQVAE(nn.Module):
     @torch.inference_mode()
     def encode(self, features: Tensor) -> Tensor:
         """Codes (B, T / frames_per_code, levels) of features (B, T, D)."""
-        left, codes = self.encoder(features.transpose(1, 2)).transpose(1, 2), []
-        for quantizer in self.quantizers:
-            codes.append(quantizer.nearest(left))
-            left = left - quantizer.codebook[codes[-1]]
-        return torch.stack(codes, dim=-1)
+        return self._codes(self.encoder(features.transpose(1, 2)).transpose(1, 2))
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
@@ -163,5 +159,9 @@ class VQVAE(nn.Module):
     @torch.inference_mode()
     def encode_held(self, poses: Tensor, hold: int = 64) -> Tensor:
         """The codes (B, levels) of each pose held still, from one feature frame each, (B, D): the middle of a clip of `hold` frames."""
-        codes = self.encode(poses[:, None].expand(-1, hold, -1))
-        return codes[:, codes.shape[1] // 2]
+        latents = self.encoder(poses[:, :, None].expand(-1, -1, hold)).transpose(1, 2)
+        return self._codes(latents[:, latents.shape[1] // 2])
+
+    def _codes(self, latents: Tensor) -> Tensor:
+        """Codes (..., levels) of latents (..., code_dim)."""
+        return codes_for([quantizer.codebook for quantizer in self.quantizers], latents)

@@ -5,7 +5,7 @@ import torch
 from backend.models.checkpoints import read_lora, read_vqvae
 from backend.motion.features import Layout
 from backend.tokenizer.losses import LossWeights, tokenizer_loss
-from backend.tokenizer.quantizer import Quantizer
+from backend.tokenizer.quantizer import Quantizer, codes_for
 from backend.tokenizer.vqvae import VQVAE, VQVAEConfig
 
 
@@ -100,15 +100,29 @@ def test_every_level_of_codes_comes_nearer_to_the_latents():
     assert model.decode(codes[..., :1]).shape == features.shape
 
 
+def test_codes_are_the_best_together_and_not_one_after_another():
+    """With few enough codes all ways are followed, and no sum of entries is nearer than theirs."""
+    torch.manual_seed(0)
+    books, latents = torch.randn(2, 4, 3), torch.randn(10, 5, 3)
+    sums = (books[0][:, None] + books[1]).flatten(0, 1)
+    best = torch.cdist(latents.flatten(0, 1), sums).argmin(-1)
+    codes = codes_for(list(books), latents)
+    assert codes.tolist() == torch.stack([best // 4, best % 4], dim=-1).reshape(10, 5, 2).tolist()
+    nearest = torch.cdist(latents.flatten(0, 1), books[0]).argmin(-1)
+    assert (codes[..., 0].flatten() != nearest).any()
+
+
 def test_levels_that_a_clip_does_not_use_leave_no_trace_in_it():
     model = VQVAE(VQVAEConfig(width=16, code_dim=8, codes=16, levels=2)).eval()
     features = torch.randn(2, 64, 263)
     with torch.no_grad():
         model.start_codebooks(features)
         output, _ = model(features, torch.tensor([1, 2]))
-    codes = model.encode(features)
-    torch.testing.assert_close(output[:1], model.decode(codes[:1, :, :1]))
-    torch.testing.assert_close(output[1:], model.decode(codes[1:]))
+        latents = model.encoder(features.transpose(1, 2)).transpose(1, 2)
+    first = model.quantizers[0].nearest(latents)
+    second = model.quantizers[1].nearest(latents - model.quantizers[0].codebook[first])
+    torch.testing.assert_close(output[:1], model.decode(first[:1, :, None]))
+    torch.testing.assert_close(output[1:], model.decode(torch.stack([first, second], dim=-1)[1:]))
 
 
 def test_the_quantizer_takes_the_nearest_entry():

@@ -24,10 +24,12 @@ from .store import Store, Task
 
 KEY = "motiongpt_batch"  # custom property of an action: the batch that it is from, and its name in there
 REPORT = "MotionGPT Batch"
+_WAITS = "motiongpt_batch_waits"  # custom property of an action that is not where it belongs yet
 _INTERVAL_SECONDS = 0.05
 _WRITING_INTERVAL_SECONDS = 0.005
 _WAIT_INTERVAL_SECONDS = 0.005
 _TRIES = 2  # when the backend ends, which may not be the request's fault
+_ROUNDS = 2  # of writing, when an undo takes away what is written: with another one in the second, the rest is left to Resume
 _ITEMS = (Code.INVALID_PARAMS, Code.OUT_OF_MEMORY, Code.INTERNAL_ERROR, Code.BACKEND_ENDED)  # errors of one clip; others stop the batch
 
 
@@ -160,29 +162,51 @@ class Batch:
 
 
 def is_from(store: Store, task: Task) -> bool:
-    """Whether the action of a task is in this file."""
-    return any(action.get(KEY) == _mark(store, task) for action in bpy.data.actions)
+    """Whether the action of a task is in this file, where it belongs."""
+    return _mark(store, task) in _placed()
 
 
 def _write(store: Store, whys: dict[str, str], outcome: Outcome) -> Steps[None]:
-    """Write the actions of all clips that there are; characters are looked up anew each time, for anything may have happened."""
+    """Write the actions of all clips that there are, lay them out, and tell by the file what has become of each."""
+    before, failed = _placed(), {}
+    for _ in range(_ROUNDS):
+        failed.clear()
+        written = yield from _write_missing(store, failed)
+        yield
+        there = _actions()
+        if all(_mark(store, task) in there for task in written):
+            break
+    # No step between here and the undo step: an undo can take the actions from strips and leave the strips, and Blender crashes.
+    failed |= _lay_out_all(store)
+    now = _placed()
+    for task in store.plan.tasks:
+        mark = _mark(store, task)
+        if mark in now:
+            (outcome.there if mark in before else outcome.made).append(task.name)
+        elif why := whys.get(task.key) or failed.get(task.name):
+            outcome.failed[task.name] = why
+
+
+def _write_missing(store: Store, failed: dict[str, str]) -> Steps[list[Task]]:
+    """Write the actions that are not in this file, of the clips that there are; the tasks whose actions then were.
+
+    Characters are looked up anew each time, for anything may have happened. `failed` gets why the others cannot be written.
+    """
     ends: dict[str, messages.Pose] = {}
+    written = []
     for task in store.plan.tasks:
         yield
-        if task.key in whys:
-            outcome.failed[task.name] = whys[task.key]
         if not store.has(task):
             continue
         try:
             clip = _place(store, task, ends)
-            if is_from(store, task):
-                outcome.there.append(task.name)
-            else:
+            if _mark(store, task) not in _actions():
                 yield
                 yield from _write_task(store, task, clip)
-                outcome.made.append(task.name)
+            written.append(task)
         except MotionGPTError as error:
-            outcome.failed[task.name] = str(error)
+            failed[task.name] = str(error)
+    return written
 
 
 def _place(store: Store, task: Task, ends: dict[str, messages.Pose]) -> Clip:
@@ -196,7 +220,7 @@ def _place(store: Store, task: Task, ends: dict[str, messages.Pose]) -> Clip:
 
 
 def _write_task(store: Store, task: Task, clip: Clip) -> Steps[None]:
-    """Write the action of a task, and its strip."""
+    """Write the action of a task, which is to be laid out yet."""
     plan, order = store.plan, task.order
     there = partial(_find, task.character)
     [fitted] = yield from result.fit(there, [clip], order)
@@ -204,14 +228,28 @@ def _write_task(store: Store, task: Task, clip: Clip) -> Steps[None]:
     pixels = (yield from draw_clip(clip.joints)) if plan.previews else None
     action = yield from result.make_action(there, task.name, order, fitted)
     action.use_fake_user = True
-    action[KEY] = _mark(store, task)
+    action[KEY], action[_WAITS] = _mark(store, task), True
     model = jobs.session.model
     stamp(action, Record(order, model.bundle if model else "", store.folder.name, 1, 1))
     if plan.assets:
         _mark_as_asset(action, task)
     if pixels is not None:
         _set_preview(action, pixels)
-    _lay_out(store, task, there(), action)
+
+
+def _lay_out_all(store: Store) -> dict[str, str]:
+    """Lay out the actions that wait for it; why some cannot be, by their names."""
+    actions, failed = _actions(), {}
+    for task in store.plan.tasks:
+        action = actions.get(_mark(store, task))
+        if action is None or _WAITS not in action:
+            continue
+        try:
+            _lay_out(store, task, _find(task.character), action)
+            del action[_WAITS]
+        except MotionGPTError as error:
+            failed[task.name] = str(error)
+    return failed
 
 
 def _lay_out(store: Store, task: Task, armature: bpy.types.Object, action: bpy.types.Action) -> None:
@@ -233,6 +271,16 @@ def _find(name: str) -> bpy.types.Object:
         raise MotionGPTError(Code.INVALID_PARAMS, f"{name} is no longer in the scene.", "Resume the batch when it is.")
     require_animatable(armature)
     return armature
+
+
+def _actions() -> dict[str, bpy.types.Action]:
+    """The actions of batches in this file, by their marks."""
+    return {action[KEY]: action for action in bpy.data.actions if KEY in action}
+
+
+def _placed() -> set[str]:
+    """The marks of those that are where they belong."""
+    return {mark for mark, action in _actions().items() if _WAITS not in action}
 
 
 def _mark(store: Store, task: Task) -> str:

@@ -279,6 +279,74 @@ def test_batch_is_taken_back_in_one_step(scripted, table):
     assert all(obj.animation_data is None or not obj.animation_data.nla_tracks for obj in bpy.data.objects)
 
 
+FIVE = [("a", 1, 12), ("b", 13, 24), ("c", 25, 36), ("d", 37, 48), ("e", 49, 60)]
+
+
+def bake_five(tmp_path) -> None:
+    """Begin a batch of five clips, after three undo steps that know nothing of it."""
+    path = tmp_path / "five.csv"
+    path.write_text("prompt,seconds\n" + "".join(f"{name},0.5\n" for name, *_ in FIVE), encoding="utf-8")
+    add_character("Anna")
+    for _ in range(3):
+        bpy.ops.ed.undo_push(message="before")
+    bake(filepath=str(path), travel_on=True, wait=False)
+
+
+def pump_until(count: int) -> None:
+    """Pump until the batch has written so many actions."""
+    while sum(run.KEY in action for action in bpy.data.actions) < count:
+        assert batch.running
+        jobs.session.pump()
+        batch.pump()
+
+
+def undo_when(count: int) -> None:
+    """Undo while the batch writes, as soon as so many of its actions are in the file."""
+    pump_until(count)
+    bpy.ops.ed.undo()
+    assert batch.running and not bpy.data.actions
+
+
+def test_what_an_undo_takes_away_meanwhile_is_written_again(scripted, tmp_path):
+    bake_five(tmp_path)
+    undo_when(3)
+    batch.wait()
+    assert {a.name for a in bpy.data.actions} == {name for name, *_ in FIVE}
+    assert strips(bpy.data.objects["Anna"]) == [FIVE]
+    assert batch.outcome.summary == "5 made" and batch.unfinished == 0
+    places = []
+    for frame in (12, 13, 36, 37):
+        bpy.context.scene.frame_set(frame)
+        places.append(read_pose(bpy.data.objects["Anna"])[1][[0, 2]])
+    assert places[1] == pytest.approx(places[0], abs=1e-4) and places[3] == pytest.approx(places[2], abs=1e-4)
+
+
+def test_what_is_undone_again_and_again_is_left_to_resume(scripted, tmp_path):
+    bake_five(tmp_path)
+    undo_when(3)
+    undo_when(4)
+    batch.wait()
+    assert strips(bpy.data.objects["Anna"]) == [FIVE[2:]]
+    assert batch.outcome.summary == "3 made, 2 not made" and batch.unfinished == 2
+    bake(resume=True)
+    assert batch.outcome.summary == "2 made, 3 were there" and batch.unfinished == 0
+    assert strips(bpy.data.objects["Anna"]) == [FIVE]
+
+
+def test_file_that_is_saved_half_way_gets_all_strips_when_resumed(scripted, tmp_path):
+    path = str(tmp_path / "half.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bake_five(tmp_path)
+    pump_until(3)
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=path)
+    assert len(bpy.data.actions) == 3 and batch.unfinished == 5
+    bake(resume=True)
+    assert len(scripted.requests) == 5 and len(bpy.data.actions) == 5
+    assert strips(bpy.data.objects["Anna"]) == [FIVE]
+    assert batch.outcome.summary == "5 made" and batch.unfinished == 0
+
+
 def test_each_clip_of_a_batch_can_be_taken_by_its_own_track_after_a_failure(scripted, table):
     anna = add_character("Anna")
     scripted.errors["walk"] = [wrong("It is too long.")]

@@ -64,6 +64,7 @@ class MotionGPTBatchSettings(BatchProperties, bpy.types.PropertyGroup):
     active_segment: IntProperty(name="Part", description="A part of the sequence")
     rows: CollectionProperty(type=MotionGPTBatchRow)
     active_row: IntProperty(name="Row", description="A row of the batch")
+    store: StringProperty(options={"HIDDEN"})  # name of the folder of the last batch, which the file takes along wherever it is saved
 
 
 def add_to_scene() -> None:

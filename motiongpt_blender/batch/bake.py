@@ -31,7 +31,7 @@ def bake(context: bpy.types.Context, asked: Asked, table: str, characters: str) 
 
 def resume() -> None:
     """Go on with the last batch of this file: what was made is written, what was not is made; returns at once."""
-    store = Store.latest(_folder(), bpy.data.filepath)
+    store = _last()
     if store is None:
         raise MotionGPTError(Code.INVALID_PARAMS, "There is no batch of this file to go on with.", "Bake one.")
     batch.start(store)
@@ -39,7 +39,7 @@ def resume() -> None:
 
 def look_for_unfinished() -> None:
     """Find out whether this file has a batch to go on with."""
-    store = Store.latest(_folder(), bpy.data.filepath)
+    store = _last()
     batch.unfinished = sum(not is_from(store, task) for task in store.plan.tasks) if store else 0
 
 
@@ -55,6 +55,14 @@ def fill_list(context: bpy.types.Context, table: Path) -> int:
         if row.frames or row.seconds:
             item.seconds = row.frames / fps if row.frames else row.seconds
     return len(rows)
+
+
+def _last() -> Store | None:
+    """The store of the last batch of this file.
+
+    The scene knows it under whatever name the file is saved, but not after a crash since it was saved; then the path leads there.
+    """
+    return Store.latest(_folder(), bpy.data.filepath, (bpy.context.scene.motiongpt_batch.store, batch.store))
 
 
 def _row(item: MotionGPTBatchRow) -> Row:

@@ -37,13 +37,14 @@ class Batch:
     """Follows one batch at a time. `pump` moves it on; only `wait` waits.
 
     `outcome` is what has become of the last one, `error` why it stopped before its end, `unfinished` how many actions of the
-    last batch of this file are not in it.
+    last batch of this file are not in it. `store` is the name of that batch's folder, if it was begun since the file was opened.
     """
 
     def __init__(self) -> None:
         self.outcome: Outcome | None = None
         self.error: MotionGPTError | None = None
         self.unfinished = 0
+        self.store = ""
         self._steps: Steps[None] | None = None
         self._made = self._wanted = 0
         self._started = 0.0
@@ -79,12 +80,15 @@ class Batch:
         self.error = None
         self.outcome = Outcome(len(store.plan.tasks))
         self._made, self._wanted, self._started = 0, len(store.missing()), time.monotonic()
+        self.store = store.folder.name
+        self._note_in_scene()
         self._steps = self._run(store)
         if not bpy.app.timers.is_registered(_tick):
             bpy.app.timers.register(_tick, persistent=True)
 
     def abandon(self) -> None:
         """Write nothing, because another file is opened; what has been made is kept for when this one is opened again."""
+        self.store = ""
         if self._steps is not None:
             self._steps.close()
             self._steps = None
@@ -152,8 +156,12 @@ class Batch:
                 break
         return str(error)
 
+    def _note_in_scene(self) -> None:
+        bpy.context.scene.motiongpt_batch.store = self.store
+
     def _finish(self) -> None:
         assert self.outcome
+        self._note_in_scene()  # once more: an undo may have taken it away
         self.unfinished = self.outcome.total - len(self.outcome.made) - len(self.outcome.there)
         text = bpy.data.texts.get(REPORT) or bpy.data.texts.new(REPORT)
         text.from_string(self.outcome.report)

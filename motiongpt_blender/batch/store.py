@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -80,9 +81,10 @@ class Store:
         return cls(folder, plan)
 
     @classmethod
-    def latest(cls, root: Path, blend: str) -> "Store | None":
-        """The store of the last batch of the file `blend`, if there is one."""
-        return max(_stores(root, blend), key=lambda store: store.folder.name, default=None)
+    def latest(cls, root: Path, blend: str, names: Collection[str] = ()) -> "Store | None":
+        """The store of the last batch of the file `blend` (empty if it has no name yet) or among those called `names`, if there is one."""
+        found = (store for store in _stores(root) if store.folder.name in names or (blend and store.plan.blend == blend))
+        return max(found, key=lambda store: store.folder.name, default=None)
 
     def has(self, task: Task) -> bool:
         return self._clip(task).is_file()
@@ -108,10 +110,10 @@ class Store:
         return self.folder / f"{task.key}.clip"
 
 
-def _stores(root: Path, blend: str) -> list[Store]:
-    """Those in `root` of the file `blend`; folders that hold no plan that can be read are nobody's."""
+def _stores(root: Path) -> list[Store]:
+    """Those in `root`; folders that hold no plan that can be read are none."""
     found = []
     for path in root.glob(f"*/{_PLAN}"):
         with contextlib.suppress(OSError, ValueError, MotionGPTError):
             found.append(Store(path.parent, unpack(Plan, json.loads(path.read_text(encoding="utf-8")))))
-    return [store for store in found if store.plan.blend == blend]
+    return found

@@ -81,6 +81,16 @@ def test_each_file_has_its_own_last_batch(tmp_path):
     assert Store.latest(tmp_path / "nothing", "") is None
 
 
+def test_batch_of_a_file_without_a_name_is_found_by_its_own(tmp_path):
+    stores = [Store.create(tmp_path, plan(task("walk"), blend=blend)) for blend in ("", "", "/some/named.blend")]
+    names = [store.folder.name for store in stores]
+    assert Store.latest(tmp_path, "") is None
+    assert Store.latest(tmp_path, "", ("", "../nothing")) is None
+    for blend, known, wanted in (("", names[:1], 0), ("", names[:2], 1), ("/some/named.blend", names[:2], 2), ("/other.blend", names, 2)):
+        found = Store.latest(tmp_path, blend, known)
+        assert found and found.folder == stores[wanted].folder
+
+
 def test_batches_of_long_ago_are_removed(tmp_path):
     old, new = (Store.create(tmp_path, plan(task("walk"))) for _ in range(2))
     os.utime(old.folder / "plan.json", (0, 0))

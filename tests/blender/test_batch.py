@@ -78,7 +78,8 @@ def no_batch():
     settings = bpy.context.scene.motiongpt_batch
     settings.rows.clear()
     settings.segments.clear()
-    batch._steps, batch.outcome, batch.error, batch.unfinished = None, None, None, 0
+    settings.property_unset("store")
+    batch._steps, batch.outcome, batch.error, batch.unfinished, batch.store = None, None, None, 0, ""
     bpy.data.batch_remove(list(bpy.data.texts))
 
 
@@ -431,12 +432,81 @@ def test_nothing_is_made_twice_after_a_crash(scripted, table, tmp_path):
     assert batch.unfinished == 0
 
 
-def test_another_file_has_nothing_to_resume(scripted, table, tmp_path):
+def bake_half(table: str, scripted: ScriptedSession) -> None:
+    """Bake, and cancel during the second clip of two."""
     add_character("Anna")
-    bake(filepath=table)
-    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
+    scripted.on_request = lambda count: scripted.cancel() if count == 2 else None
+    with pytest.raises(RuntimeError, match="cancelled"):
+        bake(filepath=table)
+    assert batch.unfinished == 1
+
+
+def open_new() -> None:
+    """What File > New does."""
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert not bpy.data.filepath
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_batch_goes_with_a_file_that_is_saved_under_another_name(scripted, table, tmp_path, opened):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot_v001.blend"))
+    bake_half(table, scripted)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot_v002.blend"))
+    if opened:
+        open_new()
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot_v002.blend"))
+    assert batch.unfinished == 1
+    bake(resume=True)
+    assert scripted.prompts == ["walk", "sit", "sit"]
+    assert batch.outcome.summary == "1 made, 1 were there" and batch.unfinished == 0
+
+
+def test_batch_of_a_file_without_a_name_is_of_no_other(scripted, table, tmp_path):
+    open_new()
+    bake_half(table, scripted)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "named.blend"))
+    open_new()
+    assert batch.unfinished == 0
     with pytest.raises(RuntimeError, match="no batch of this file"):
         bake(resume=True)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "named.blend"))
+    assert batch.unfinished == 1
+    bake(resume=True)
+    assert batch.outcome.summary == "1 made, 1 were there"
+
+
+@pytest.mark.parametrize("name", ["", "shot_v001.blend"])
+def test_batch_that_is_undone_can_be_resumed(scripted, table, tmp_path, name):
+    """The undo takes away what the scene knew of it, and brings back what it knew of the batch before."""
+    open_new()
+    if name:
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / name))
+    add_character("Anna")
+    for _ in range(2):  # the first step in a new file cannot be undone
+        bpy.ops.ed.undo_push(message="before")
+    bake(filepath=table)
+    first = batch.store
+    bake(filepath=table, rule="again {prompt}")
+    assert bpy.context.scene.motiongpt_batch.store == batch.store != first
+    bpy.ops.ed.undo()
+    assert bpy.context.scene.motiongpt_batch.store == first
+    bake(resume=True)
+    assert {"again walk", "again sit"} <= {a.name for a in bpy.data.actions}
+    assert bpy.context.scene.motiongpt_batch.store == batch.store != first
+
+
+def test_batch_after_the_last_saving_is_the_one_that_is_resumed_after_a_crash(scripted, table, tmp_path):
+    path = str(tmp_path / "shot.blend")
+    open_new()
+    add_character("Anna")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bake(filepath=table)
+    bpy.ops.wm.save_mainfile()
+    bake(filepath=table, rule="again {prompt}")
+    bpy.ops.wm.open_mainfile(filepath=path)
+    assert batch.unfinished == 2
+    bake(resume=True)
+    assert {a.name for a in bpy.data.actions} == {"walk", "sit", "again walk", "again sit"}
 
 
 def test_character_that_is_gone_is_reported_and_the_others_get_theirs(scripted, table):

@@ -64,12 +64,22 @@ def write_track(bag: bpy.types.ActionChannelbag, channel: Channel, keys: KeyedVa
 
 
 def assign(obj: bpy.types.Object, action: bpy.types.Action) -> None:
-    """Have `obj` play `action` from its first slot. An action it had is kept, unused."""
+    """Have `obj` play `action`, from the slot that it plays now if it has one of that name. An action it had is kept, unused."""
     data = obj.animation_data or obj.animation_data_create()
+    if data.action == action and data.action_slot:
+        data.action_slot = data.action_slot  # has Blender look at the curves anew
+        return
     if data.action and data.action != action:
         data.action.use_fake_user = True
+    before = data.last_slot_identifier
     data.action = action
-    data.action_slot = action.slots[0]
+    data.action_slot = _slot_of(action, before)
+
+
+def _slot_of(action: bpy.types.Action, identifier: str) -> bpy.types.ActionSlot | None:
+    """The slot of an action that an object can play: that of `identifier`, or else the first. Others move data of another kind."""
+    suitable = [slot for slot in action.slots if slot.target_id_type in ("OBJECT", "UNSPECIFIED")]
+    return next((slot for slot in suitable if slot.identifier == identifier), suitable[0] if suitable else None)
 
 
 def data_path(channel: Channel) -> str:

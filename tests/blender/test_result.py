@@ -260,6 +260,43 @@ def test_action_remembers_how_it_was_made_and_is_made_again(scripted, rig, tmp_p
     assert tuple(rig.animation_data.action.frame_range) == (5, 29)
 
 
+@pytest.mark.parametrize("options", [{"mode": "REPLACE"}, {"mode": "BLEND"}, {"mode": "REPLACE", "variations": 2}])
+def test_slot_that_others_have_before_it_in_the_action_is_left_to_them(scripted, rig, options):
+    action = shared_action(rig, "OBJECT", "Camera")
+    pose_at(rig, 1, 0.2)
+    pose_at(rig, 100, 0.4)
+    slot = rig.animation_data.action_slot.identifier
+    generate(pose_use="NONE", **options)
+    assert (rig.animation_data.action is action) == ("variations" not in options)
+    assert rig.animation_data.action_slot.identifier == slot
+    assert max(key_counts(rig)) >= 24
+    if "variations" in options:
+        bpy.ops.motiongpt.show_variation()
+        assert rig.animation_data.action_slot.identifier == slot
+
+
+def test_slot_of_the_armature_itself_is_not_taken_for_the_characters(scripted, rig):
+    """An action that moves the armature's data too, whose slot comes first."""
+    shared_action(rig, "ARMATURE", rig.data.name)
+    pose_at(rig, 1, 0.2)
+    generate(mode="REPLACE", variations=2)
+    played = rig.animation_data.action
+    assert rig.animation_data.action_slot.identifier == "OB" + rig.name
+    rig.animation_data_clear()
+    bpy.ops.motiongpt.use_clip(action=played.name)
+    assert rig.animation_data.action_slot.identifier == "OB" + rig.name
+
+
+def shared_action(rig: bpy.types.Object, first: str, name: str) -> bpy.types.Action:
+    """An action that the character plays from its second slot."""
+    action = bpy.data.actions.new("shared")
+    action.slots.new(id_type=first, name=name)
+    action.slots.new(id_type="OBJECT", name=rig.name)
+    rig.animation_data_create().action = action
+    rig.animation_data.action_slot = action.slots[1]
+    return action
+
+
 def test_what_was_not_made_here_is_not_made_again(scripted, keyed):
     with pytest.raises(RuntimeError, match="was not generated"):
         bpy.ops.motiongpt.again()

@@ -11,8 +11,8 @@ from .animation.result import channelbag
 def between_keys(context: bpy.types.Context, armature: bpy.types.Object) -> list[int]:
     """The frames of the selected keys of the character, or else those of the keys before and after the current frame.
 
-    Keys that were generated are not the animator's and do not count. MotionGPTError if there are not two frames, or one that is
-    not whole.
+    Keys that were generated are not the animator's: they count where they are selected alone. MotionGPTError if there are not two
+    frames, or one that is not whole.
     """
     bag = channelbag(armature)
     curves = list(bag.fcurves) if bag else []

@@ -14,22 +14,25 @@ _POINTS = ("co", "handle_left", "handle_right")
 _ENUMS = ("interpolation", "easing", "type", "handle_left_type", "handle_right_type")
 _NUMBERS = ("back", "amplitude", "period")
 _FLAGS = ("select_control_point", "select_left_handle", "select_right_handle")
-_UNSAID = {"easing": "AUTO", "type": "GENERATED", "handle_left_type": "AUTO_CLAMPED", "handle_right_type": "AUTO_CLAMPED"}
+_UNSAID = {"easing": "AUTO", "handle_left_type": "AUTO_CLAMPED", "handle_right_type": "AUTO_CLAMPED"}
 _NEAR = 0.01  # frames
 _ASIDE = "motiongpt_aside"  # the data path, or the group, of a curve on its way to its place
 
 
 def new_keys(keys: KeyedValues, index: int, start: int) -> Table:
-    """Column `index` of `keys`, frame 0 at `start`; what a key does not say otherwise is Blender's default."""
+    """Column `index` of `keys`, frame 0 at `start`; what a key does not say otherwise is Blender's default.
+
+    They are marked as generated and not selected: what an animator selects or keys among them is told apart by that.
+    """
     values = keys.values[:, index]
     co = np.stack([keys.frames + start, values], axis=-1).astype(np.float64)
+    table = {"co": co, "type": np.full(len(co), _value("type", "GENERATED"))} | {name: np.zeros(len(co), dtype=bool) for name in _FLAGS}
     if keys.slopes is None:
-        return {"co": co, "interpolation": np.full(len(co), _value("interpolation", "LINEAR"))}
+        return table | {"interpolation": np.full(len(co), _value("interpolation", "LINEAR"))}
     before, after = np.diff(co[:, 0], prepend=co[0, 0] - 1) / 3, np.diff(co[:, 0], append=co[-1, 0] + 1) / 3
     along = np.stack([np.ones(len(co)), keys.slopes[:, index]], axis=-1)
     aligned = np.full(len(co), _value("handle_left_type", "ALIGNED"))
-    return {
-        "co": co,
+    return table | {
         "handle_left": co - along * before[:, None],
         "handle_right": co + along * after[:, None],
         "handle_left_type": aligned,
@@ -98,8 +101,8 @@ def _copy(bag: bpy.types.ActionChannelbag, curve: bpy.types.FCurve, group: bpy.t
 def put_keys(curve: bpy.types.FCurve, added: Table, first: int, last: int, kept: Iterable[int] = ()) -> None:
     """Put keys into a curve in place of those from `first` to `last`; keys at the frames `kept` stay, and what lies outside.
 
-    The new keys are marked as generated. The curve outside keeps its shape: where none of its keys is kept at an end, one is
-    made beside it, and the handles of keys beside new ones are no longer automatic.
+    The curve outside keeps its shape: where none of its keys is kept at an end, one is made beside it, and the handles of keys
+    beside new ones are no longer automatic. What is kept is the animator's from now on, even where it was generated.
     """
     old = read_keys(curve)
     kept = np.array(list(kept), dtype=np.float64)
@@ -109,16 +112,20 @@ def put_keys(curve: bpy.types.FCurve, added: Table, first: int, last: int, kept:
     at = old["co"][:, 0]
     stays = (at < first - _NEAR) | (at > last + _NEAR) | _near(at, kept)
     old = {name: values[stays] for name, values in old.items()}
+    old["type"][_near(old["co"][:, 0], kept) & (old["type"] == _value("type", "GENERATED"))] = _value("type", "KEYFRAME")
     write_keys(curve, _merge(old, added))
 
 
 def keyed_frames(curves: Iterable[bpy.types.FCurve], selected: bool = False) -> np.ndarray:
-    """The frames of keys that are not marked as generated, or of those among them that are selected, in order."""
+    """The frames of the selected keys, or of those as well that are not marked as generated, in order.
+
+    A generated key that an animator keys again stays marked as such, but Blender selects it.
+    """
     frames, generated = [np.empty(0)], _value("type", "GENERATED")
     for curve in curves:
         table = read_keys(curve)
-        counts = table["type"] != generated
-        frames.append(table["co"][counts & table["select_control_point"] if selected else counts, 0])
+        counts = table["select_control_point"]
+        frames.append(table["co"][counts if selected else counts | (table["type"] != generated), 0])
     return np.unique(np.concatenate(frames))
 
 
@@ -147,6 +154,7 @@ def _split(table: Table, frame: float) -> Table:
         table[name][i : i + 3] = _value(name, "FREE")
     for name in _FLAGS:
         table[name][i + 1] = False
+    table["type"][i + 1] = _value("type", "GENERATED")  # nobody's pose: it holds the curve
     return table
 
 

@@ -231,7 +231,9 @@ def _change(
     if curve is None:
         curve = bag.fcurves.new(path, index=index, group_name=group_name(channel))
         for frame in () if kept else held:
-            curve.keyframe_points.insert(frame, _still(armature, channel)[index]).interpolation = "CONSTANT"
+            key = curve.keyframe_points.insert(frame, _still(armature, channel)[index], keyframe_type="GENERATED")
+            key.interpolation = "CONSTANT"
+            key.select_control_point = key.select_left_handle = key.select_right_handle = False
     put_keys(curve, new_keys(keys, index, order.start), order.start, order.end, kept)
 
 

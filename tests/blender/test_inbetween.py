@@ -97,6 +97,71 @@ def test_without_two_selected_keys_it_is_those_around_the_current_frame(scripted
     assert [pose.frame for pose in scripted_requests()[-1].poses] == [0, 30]
 
 
+def test_generated_key_that_is_set_again_is_kept(scripted, rig):
+    """Blender leaves it marked as generated, and selects it."""
+    inbetween()
+    select(rig)
+    rekey(rig, 20)
+    joints = posed_joints(rig, 20)
+    bpy.context.scene.frame_set(25)
+    inbetween()
+    request = scripted_requests()[-1]
+    assert [pose.frame for pose in request.poses] == [0, 11]
+    assert posed_joints(rig, 20) == pytest.approx(joints, abs=1e-5)
+    select(rig)
+    bpy.context.scene.frame_set(5)
+    inbetween()  # it is the animator's now, selected or not
+    assert [pose.frame for pose in scripted_requests()[-1].poses] == [0, 19]
+    assert posed_joints(rig, 20) == pytest.approx(joints, abs=1e-5)
+
+
+def test_generated_keys_that_are_selected_are_gone_between(scripted, rig):
+    inbetween()
+    rekey(rig, 20)
+    joints = {frame: posed_joints(rig, frame) for frame in (10, 20, 45)}
+    select(rig, 10, 20, 45)
+    inbetween(prompt="a person bows")
+    assert [pose.frame for pose in scripted_requests()[-1].poses] == [0, 10, 35]
+    for frame, expected in joints.items():
+        assert posed_joints(rig, frame) == pytest.approx(expected, abs=1e-5)
+
+
+def test_poses_set_in_a_generated_clip_are_gone_between(scripted, rig):
+    rig.animation_data_clear()
+    bpy.ops.motiongpt.generate(prompt="a person walks", seconds=2.0, wait=True)
+    keys = [key for curve in curves_of(rig).fcurves for key in curve.keyframe_points]
+    assert {key.type for key in keys} == {"GENERATED"}
+    assert not any(key.select_control_point or key.select_left_handle or key.select_right_handle for key in keys)
+    bpy.context.scene.frame_set(25)
+    with pytest.raises(RuntimeError, match="no two keyed poses to go between"):
+        inbetween()
+    for frame in (10, 40):
+        rekey(rig, frame)
+    inbetween()
+    assert [pose.frame for pose in scripted_requests()[-1].poses] == [0, 30]
+
+
+def test_keys_beside_a_clip_that_replaces_are_nobodys_pose(scripted, rig):
+    for curve in list(curves_of(rig).fcurves):
+        if "head" in curve.data_path:
+            curves_of(rig).fcurves.remove(curve)
+    select(rig)
+    bpy.context.scene.frame_set(35)
+    bpy.ops.motiongpt.generate(prompt="a person walks", frames=12, length="FRAMES", mode="REPLACE", wait=True)
+    bpy.context.scene.frame_set(40)
+    inbetween()
+    assert [pose.frame for pose in scripted_requests()[-1].poses] == [0, 30]
+
+
+def rekey(rig: bpy.types.Object, frame: int) -> None:
+    """Set keys that are there to another pose."""
+    bpy.context.scene.frame_set(frame)
+    for bone in rig.pose.bones:
+        if bone.name != "root":
+            bone.rotation_quaternion = rotations.from_vector(np.array([0.2, 0.3, -0.1]))
+            bone.keyframe_insert("rotation_quaternion", frame=frame)
+
+
 def test_curve_outside_stays(scripted, rig):
     select(rig, 31, 61)
     frames = np.arange(1, 31, 0.5)

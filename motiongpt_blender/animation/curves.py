@@ -62,6 +62,11 @@ def read_keys(curve: bpy.types.FCurve) -> Table:
     return table
 
 
+def is_locked(curve: bpy.types.FCurve) -> bool:
+    """Whether the animator has locked a curve, or all of its group."""
+    return curve.lock or bool(curve.group and curve.group.lock)
+
+
 def key_points(curve: bpy.types.FCurve) -> np.ndarray:
     """Times and values `(K, 2)` of a curve's keys."""
     points = np.empty((len(curve.keyframe_points), 2), dtype=_as_kept("co"))

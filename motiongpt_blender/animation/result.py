@@ -19,7 +19,7 @@ from ..steps import Steps
 from .action import Channel, action_name, assign, data_path, group_name, new_action, own_bag, read_value, write_track
 from .channels import distance_of, form_changes, nearest_form
 from .clip import puppet_channels
-from .curves import key_points, new_keys, put_keys, replace_curves
+from .curves import is_locked, key_points, new_keys, put_keys, replace_curves
 from .draft import Drafts, Gone
 from .history import KEY, Record, stamp
 from .keys import KeyedValues, choose_keys
@@ -138,7 +138,7 @@ def _target(armature: bpy.types.Object, order: Order) -> Hashable:
     if order.delivery.mode == "NEW" or bag is None:
         return None
     data = armature.animation_data
-    curves = tuple((curve.data_path, curve.array_index, key_points(curve).tobytes()) for curve in bag.fcurves)
+    curves = tuple((c.data_path, c.array_index, is_locked(c), key_points(c).tobytes()) for c in bag.fcurves)
     return data.action.session_uid, data.action_slot.handle, curves
 
 
@@ -146,7 +146,20 @@ def _hand_over(armature: bpy.types.Object, draft: bpy.types.Action, channels: Se
     """Give the armature's action the curves that the draft has for `channels`."""
     bag, source = channelbag(armature), channelbag(armature, draft)
     assert bag and source
+    channels = [_without_locked(bag, channel) for channel in channels]
     replace_curves(bag, source, [(data_path(c), i) for c in channels for i in range(c.values.shape[1]) if i not in c.held])
+
+
+def _without_locked(bag: bpy.types.ActionChannelbag, channel: Channel) -> Channel:
+    """The channel with those elements held whose curve is locked, or would come into a locked group: Blender keys none of them."""
+    path, group = data_path(channel), bag.groups.get(group_name(channel))
+
+    def is_locked_of(index: int) -> bool:
+        curve = bag.fcurves.find(path, index=index)
+        return is_locked(curve) if curve else bool(group and group.lock)
+
+    locked = {index for index in range(channel.values.shape[1]) if is_locked_of(index)}
+    return replace(channel, held=tuple(sorted({*channel.held, *locked})))
 
 
 def _sign(actions: Sequence[bpy.types.Action], order: Order, bundle: str) -> None:
@@ -206,7 +219,7 @@ def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> 
 
     for channel in fitted.channels:
         yield
-        joined = _joined(*there(), channel, order)
+        joined = _joined(*there(), _without_locked(there()[1], channel), order)
         yield
         keys = _choose_keys(joined, order, fitted)
         for index in range(joined.values.shape[1]):

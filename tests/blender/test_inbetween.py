@@ -162,6 +162,14 @@ def rekey(rig: bpy.types.Object, frame: int) -> None:
             bone.keyframe_insert("rotation_quaternion", frame=frame)
 
 
+def test_locked_curves_are_not_filled(scripted, rig):
+    curves_of(rig).groups["head"].lock = True
+    inbetween()
+    counts = {len(curve.keyframe_points) for curve in curves_of(rig).fcurves if curve.group.name == "head"}
+    assert counts == {3}
+    assert {len(curve.keyframe_points) for curve in curves_of(rig).fcurves if curve.group.name != "head"} == {61}
+
+
 def test_curve_outside_stays(scripted, rig):
     select(rig, 31, 61)
     frames = np.arange(1, 31, 0.5)

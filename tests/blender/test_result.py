@@ -113,6 +113,34 @@ def test_blending_begins_and_ends_with_what_was_there(scripted, keyed):
     assert np.abs(np.diff(after, axis=1)).max() < np.abs(after - before).max() / 3
 
 
+@pytest.mark.parametrize("options", [{"mode": "REPLACE"}, {"mode": "BLEND"}, {"mode": "REPLACE", "variations": 2}])
+def test_locked_curves_are_left_alone(scripted, keyed, options):
+    for curve in curves_of(keyed).fcurves:
+        curve.lock = '"head"' in curve.data_path and curve.array_index < 2
+    curves_of(keyed).groups["left_elbow"].lock = True
+    before = all_keys(keyed)
+    bpy.context.scene.frame_set(40)
+    generate(pose_use="NONE", **options)
+    after = all_keys(keyed)
+    locked = {where for where in before if '"left_elbow"' in where[0] or ('"head"' in where[0] and where[1] < 2)}
+    assert len(locked) == 6
+    assert {where for where in before if before[where] == after[where]} == locked
+    assert curves_of(keyed).groups["left_elbow"].lock
+
+
+def test_locked_group_gets_no_curves(scripted, rig):
+    pose_at(rig, 1, 0.2)
+    curves_of(rig).fcurves.remove(curves_of(rig).fcurves[0])
+    curves_of(rig).groups["left_shoulder"].lock = True
+    before = {where: keys for where, keys in all_keys(rig).items() if "left_shoulder" in where[0]}
+    generate(mode="REPLACE", pose_use="NONE")
+    assert {where: keys for where, keys in all_keys(rig).items() if "left_shoulder" in where[0]} == before
+
+
+def all_keys(rig: bpy.types.Object) -> dict[tuple[str, int], list[tuple[float, ...]]]:
+    return {(c.data_path, c.array_index): [tuple(key.co) for key in c.keyframe_points] for c in curves_of(rig).fcurves}
+
+
 def test_clip_without_an_action_to_go_into_gets_a_new_one(scripted, rig):
     generate(mode="BLEND")
     assert tuple(rig.animation_data.action.frame_range) == (1, 24)

@@ -7,10 +7,11 @@ import numpy as np
 
 from ..backend.protocol import messages
 from ..backend.protocol.errors import Code, MotionGPTError
+from .animation.puppet import read_origin
 from .keyed import selected_bones
 from .orders import Delivery, Keys, Order
 from .path import floor_path
-from .poses import pose_now, poses_at
+from .poses import origin_at, pose_now, poses_at
 from .properties import Asked, MotionGPTKeyPose
 
 
@@ -54,7 +55,8 @@ def make_order(
     )
     if not request.poses and not any(segment.prompt.strip() for segment in segments):
         raise MotionGPTError(Code.INVALID_PARAMS, "There is no prompt.", "Say what the character does, or use its current pose.")
-    return Order(request, start, now if not poses and path is None else None, _delivery(armature, asked))
+    stand, origin = now if not poses and path is None else None, read_origin(armature, context.evaluated_depsgraph_get())
+    return Order(request, start, stand, _delivery(armature, asked), origin)
 
 
 def make_inbetween_order(
@@ -86,7 +88,8 @@ def make_inbetween_order(
         guidance=asked.guidance,
     )
     kept = tuple(frame - start for frame in frames)
-    return Order(request, start, None, Delivery("REPLACE", keys=_keys(asked), kept=kept, bones=_bones(armature, asked)))
+    delivery = Delivery("REPLACE", keys=_keys(asked), kept=kept, bones=_bones(armature, asked))
+    return Order(request, start, None, delivery, origin_at(armature, start))
 
 
 def scene_rate(scene: bpy.types.Scene) -> float:

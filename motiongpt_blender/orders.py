@@ -42,16 +42,27 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class OriginValue:
+    """What a property of a bone, or of the object if `bone` is empty, was where clips were ordered."""
+
+    bone: str
+    property: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Order:
     """Clips of a character: `request` in its own canonical frame, the first frame at frame `start` of the scene.
 
-    `stand` is the pose beside which clips start that are bound to none.
+    `stand` is the pose beside which clips start that are bound to none. `origin` is how the object or the bone was placed that
+    takes the character over the floor: the clips' way goes on from there, wherever it has come to when they are made.
     """
 
     request: messages.Generate
     start: int
     stand: messages.Pose | None = None
     delivery: Delivery = field(default_factory=Delivery)
+    origin: tuple[OriginValue, ...] = ()
 
     @property
     def end(self) -> int:

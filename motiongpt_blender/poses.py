@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 import bpy
 
 from ..backend.protocol import messages
+from .animation.puppet import read_origin
+from .orders import OriginValue
 from .rigs.rig import read_pose, read_rig
 
 
@@ -23,6 +25,13 @@ def poses_at(armature: bpy.types.Object, frames: Iterable[int]) -> list[messages
             scene.frame_set(frame)
             poses.append(messages.Pose(frame, *read_pose(rig, armature, scene.view_layers[0].depsgraph)))
     return poses
+
+
+def origin_at(armature: bpy.types.Object, frame: int) -> tuple[OriginValue, ...]:
+    """How the character's animation places that at a frame of the scene which takes it over the floor; empty if its hips do."""
+    with _scene_of(armature) as scene:
+        scene.frame_set(frame)
+        return read_origin(armature, scene.view_layers[0].depsgraph)
 
 
 def pose_of_asset(armature: bpy.types.Object, action: bpy.types.Action, frame: int) -> messages.Pose:

@@ -10,6 +10,7 @@ import numpy as np
 from ...backend.motion import rotations
 from ...backend.motion.clip import Clip
 from ...backend.protocol.errors import Code, MotionGPTError
+from ..orders import OriginValue
 from ..rigs.body import Body, find_limb_scales, find_root_bone, location_space, read_body, space_of
 from ..rigs.controls import Controls, Limbs
 from ..rigs.rig import Rig, read_bones, read_pose, read_rig
@@ -78,8 +79,14 @@ class Puppet:
     root: RootBone | RootObject | None
 
 
-def read_puppet(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip: Clip | None = None, fixed: Sequence[int] = ()) -> Puppet:
-    """MotionGPTError if the armature is not a character's.
+def read_puppet(
+    armature: bpy.types.Object,
+    depsgraph: bpy.types.Depsgraph,
+    clip: Clip | None = None,
+    fixed: Sequence[int] = (),
+    origin: Sequence[OriginValue] = (),
+) -> Puppet:
+    """MotionGPTError if the armature is not a character's. What takes it over the floor is read as if it were placed at `origin`.
 
     If the character stands in a pose that the clip has at one of the frames `fixed`, and IK squeezes its limbs there, they are
     as short for all of the clip.
@@ -90,7 +97,9 @@ def read_puppet(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph, clip
     held = bool(rig.controls) and _stands_in(rig, armature, depsgraph, clip, fixed)
     scales = [Channel(bone, "scale", np.full((1, 3), scale)) for bone, scale in find_limb_scales(rig, posed, held).items()]
     full = [replace(scale, values=np.ones((1, 3))) for scale in scales]
-    with _switched(armature, depsgraph, [*switches, *full]):
+    root = _find_root(rig, armature, posed)
+    placed = [Channel(value.bone, value.property, np.array([value.values])) for value in origin if value.bone == root]
+    with _switched(armature, depsgraph, [*placed, *switches, *full]):
         whole = read_body(rig, armature, depsgraph, limbs)
         with _switched(armature, depsgraph, scales):
             body = read_body(rig, armature, depsgraph, limbs) if held and scales else whole
@@ -123,10 +132,32 @@ def _turning(owner: bpy.types.PoseBone | bpy.types.Object, in_ik: set[str]) -> T
     return Turning(owner.rotation_mode, np.array(getattr(owner, name)), rotation_lock(owner, in_ik))
 
 
+def read_origin(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[OriginValue, ...]:
+    """How that is placed which takes the character over the floor, if its hips do not; MotionGPTError if there is no such bone."""
+    shown = armature.evaluated_get(depsgraph)
+    root = _find_root(read_rig(armature), armature, shown.pose.bones)
+    if root is None:
+        return ()
+    turned, _ = rotation_property((shown.pose.bones[root] if root else shown).rotation_mode)
+    return tuple(OriginValue(root, name, read_value(shown, root, name)) for name in ("location", turned))
+
+
 def _root(rig: Rig, armature: bpy.types.Object, posed: Mapping[str, bpy.types.PoseBone]) -> RootBone | RootObject | None:
-    if armature.motiongpt.root_motion == "OBJECT":
+    name = _find_root(rig, armature, posed)
+    if name is None:
+        return None
+    if not name:
         basis = np.array(armature.matrix_basis)[:3, :3]
         return RootObject(_turning(armature, set()), np.array(armature.location), basis, location_lock(armature))
+    turned, heads = read_bones(rig.stance, [posed[name]])
+    turning = _turning(armature.pose.bones[name], set())
+    return RootBone(_placing(armature, posed[name]), turning, heads[0], turned[0], space_of(rig.stance, posed[name]))
+
+
+def _find_root(rig: Rig, armature: bpy.types.Object, posed: Mapping[str, bpy.types.PoseBone]) -> str | None:
+    """What takes the character over the floor, if its hips do not: a bone, or the object, which has the empty name."""
+    if armature.motiongpt.root_motion == "OBJECT":
+        return ""
     if armature.motiongpt.root_motion != "ROOT_BONE":
         return None
     name = find_root_bone(rig, posed)
@@ -136,9 +167,7 @@ def _root(rig: Rig, armature: bpy.types.Object, posed: Mapping[str, bpy.types.Po
             f"{armature.name} has no bone below its hips.",
             "Have the character moved by its hips or by its object, or add a bone that is the hips' parent.",
         )
-    turned, heads = read_bones(rig.stance, [posed[name]])
-    turning = _turning(armature.pose.bones[name], set())
-    return RootBone(_placing(armature, posed[name]), turning, heads[0], turned[0], space_of(rig.stance, posed[name]))
+    return name
 
 
 def _switches(controls: Controls, limbs: Limbs, armature: bpy.types.Object) -> list[Channel]:

@@ -49,7 +49,7 @@ def fit(find: Find, clips: Sequence[Clip], order: Order) -> Steps[list[Fitted]]:
     """The finished clips of an order on the character's bones; the character is read once, in the second step."""
     bpy.context.evaluated_depsgraph_get()  # brings the scene up to date, which takes Blender as long as it takes
     yield
-    puppet = read_puppet(find(), bpy.context.evaluated_depsgraph_get(), clips[0], order.fixed)
+    puppet = read_puppet(find(), bpy.context.evaluated_depsgraph_get(), clips[0], order.fixed, order.origin)
     bones, fitted = order.delivery.bones, []
     for clip in clips:
         yield

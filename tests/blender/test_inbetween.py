@@ -170,6 +170,20 @@ def test_locked_curves_are_not_filled(scripted, rig):
     assert {len(curve.keyframe_points) for curve in curves_of(rig).fcurves if curve.group.name != "head"} == {61}
 
 
+def test_object_goes_on_from_where_it_is_at_the_first_key(scripted, rig):
+    rig.motiongpt.root_motion = "OBJECT"
+    for frame in (1, 31, 61):
+        rig.location = (0.02 * frame, 0, 0)
+        rig.keyframe_insert("location", frame=frame)
+    select(rig, 1, 31, 61)
+    bpy.context.scene.frame_set(61)
+    inbetween()
+    bpy.context.scene.frame_set(2)
+    assert np.linalg.norm(np.array(rig.location) - (0.02, 0, 0)) < 0.2
+    bpy.context.scene.frame_set(61)
+    assert tuple(rig.location) == pytest.approx((1.22, 0, 0))
+
+
 def test_curve_outside_stays(scripted, rig):
     select(rig, 31, 61)
     frames = np.arange(1, 31, 0.5)

@@ -288,6 +288,31 @@ def test_action_remembers_how_it_was_made_and_is_made_again(scripted, rig, tmp_p
     assert tuple(rig.animation_data.action.frame_range) == (5, 29)
 
 
+@pytest.mark.parametrize("root_motion", ["OBJECT", "ROOT_BONE"])
+def test_clip_starts_where_the_character_stood_when_it_was_ordered(scripted, rig, root_motion):
+    """Its object or root bone, which the clip that it plays has taken elsewhere until the next is made."""
+    rig.motiongpt.root_motion = root_motion
+    root = rig if root_motion == "OBJECT" else rig.pose.bones["root"]
+    root.location = (0.3, 0.2, 0)
+    generate(seconds=2.0, pose_use="NONE")
+    first, start = values(rig, range(1, 49)), posed_root(rig, root, 1)
+    assert np.linalg.norm(posed_root(rig, root, 40) - start) > 0.5
+    bpy.ops.motiongpt.again(wait=True)
+    assert values(rig, range(1, 49)) == pytest.approx(first, abs=1e-5)
+    bpy.context.scene.frame_set(40)
+    bpy.ops.motiongpt.again(another_seed=True, wait=True)
+    assert posed_root(rig, root, 1) == pytest.approx(start, abs=1e-5)
+    generate(seconds=2.0, pose_use="NONE", wait=False)
+    bpy.context.scene.frame_set(40)
+    scripted.wait()
+    assert posed_root(rig, root, 1) == pytest.approx(start, abs=1e-5)
+
+
+def posed_root(rig: bpy.types.Object, root: bpy.types.Object | bpy.types.PoseBone, frame: int) -> np.ndarray:
+    bpy.context.scene.frame_set(frame)
+    return np.array(root.location)
+
+
 @pytest.mark.parametrize("options", [{"mode": "REPLACE"}, {"mode": "BLEND"}, {"mode": "REPLACE", "variations": 2}])
 def test_slot_that_others_have_before_it_in_the_action_is_left_to_them(scripted, rig, options):
     action = shared_action(rig, "OBJECT", "Camera")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from .models.base import find_base
 from .models.bundle import Bundle, open_bundle
 from .models.devices import choose, precision_for
 from .motion.clip import Clip, clip_from_features
-from .motion.features import pose_to_features
+from .motion.features import Layout, pose_to_features
 from .motion.feet import slide
 from .motion.finish import finish
 from .motion.fit import Constraint, errors
@@ -29,6 +30,7 @@ from .preview import Preview
 from .protocol.errors import Code, MotionGPTError
 from .protocol.messages import Generate, GenerateReply, Load, MadeClip
 from .request import LONGEST_SECONDS, MOST_AT_ONCE, constraints, positions
+from .tokenizer.poses import pose_measure
 from .tokenizer.vqvae import VQVAE
 from .windows import Window, plan
 
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from .language.decoding import Model
 
 # How strongly answers are drawn to given poses, where they are due and in the positions beside; more takes motion out of them.
-_PULL, _PULL_BESIDE = 80.0, 12.0
+_PULL, _PULL_BESIDE = 25.0, 3.0
 
 OnPreview = Callable[[int, Clip], None]
 
@@ -60,8 +62,15 @@ class Generator:
         self.bundle, self.model, self.tokenizer, self.device = bundle, model, tokenizer, device
         self.skeleton = bundle.body()
         self.template = load_template(bundle.template)
-        self.pull = Pull(torch.stack([q.codebook.cpu() for q in tokenizer.quantizers]), _PULL, _PULL_BESIDE)
         self.ranker = bundle.ranker()
+
+    @cached_property
+    def pull(self) -> Pull:
+        """What draws answers to given poses. It takes a moment to measure, which only those who give poses wait for."""
+        with one_thread():
+            measure = pose_measure(self.tokenizer, Layout(len(self.skeleton)))
+        codebooks = torch.stack([quantizer.codebook for quantizer in self.tokenizer.quantizers])
+        return Pull((codebooks @ measure).cpu(), _PULL, _PULL_BESIDE)
 
     @classmethod
     def load(cls, wanted: Load | None = None, on_progress: Callable[[str, int, int], None] | None = None) -> "Generator":
@@ -195,7 +204,8 @@ class Generator:
         agreement = Agreement(torch.zeros(len(instructions)))
         courses = [self.course(i, length) for i, length in zip(instructions, lengths, strict=True)]
         told = [course for course in courses if course is not None]
-        answers = sample_each(self.model, prompts, lengths, sampling, without, told, self.pull, agreement)
+        posed = any(instruction.poses for instruction in instructions)
+        answers = sample_each(self.model, prompts, lengths, sampling, without, told, self.pull if posed else None, agreement)
         return answers, agreement if captioned else Agreement(agreement.nats)
 
     def agreed(self, agreement: Agreement, features: np.ndarray) -> torch.Tensor:
@@ -259,7 +269,7 @@ class Generator:
                 course=self.course(instruction, length),
                 given=[done[window.begin - window.given :] for done in codes] if window.given else (),
                 noise=noise,
-                pull=self.pull,
+                pull=self.pull if instruction.poses else None,
                 agreement=agreement,
                 on_token=growing,
                 cancelled=cancelled,

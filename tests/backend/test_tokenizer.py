@@ -5,6 +5,7 @@ import torch
 from backend.models.checkpoints import read_lora, read_vqvae
 from backend.motion.features import Layout
 from backend.tokenizer.losses import LossWeights, tokenizer_loss
+from backend.tokenizer.poses import pose_measure
 from backend.tokenizer.quantizer import Quantizer, codes_for
 from backend.tokenizer.vqvae import VQVAE, VQVAEConfig
 
@@ -187,3 +188,20 @@ def test_a_few_steps_of_training_lower_the_loss():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_pose_is_measured_by_what_is_decoded_and_not_by_how_fast_the_body_goes():
+    """A decoder of one layer shows which latents make the pose, which the way, and which nothing."""
+    torch.manual_seed(0)
+    model, layout = VQVAE(VQVAEConfig(width=16, code_dim=8, codes=16)).eval(), Layout(22)
+    codes = torch.arange(16).repeat(2, 1)[..., None]
+    with torch.no_grad():
+        model.quantizer.codebook.copy_(torch.randn(16, 8))
+        measure = pose_measure(model, layout)
+        latents = model.quantizer.codebook[codes[..., 0]]
+        output = model.decoder.model[-1]
+        assert isinstance(output, torch.nn.Conv1d)
+        plain = torch.cdist(latents[0] @ measure, latents[0] @ measure)
+        output.weight[layout.rotations.stop :] *= 100.0  # speeds and contacts
+        torch.testing.assert_close(torch.cdist(latents[0] @ pose_measure(model, layout), latents[0] @ pose_measure(model, layout)), plain)
+    assert int(torch.linalg.matrix_rank(measure, tol=1e-4)) == 8 - 3  # all directions but those of the way

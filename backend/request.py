@@ -13,6 +13,8 @@ LONGEST_PROMPT = 2000  # characters; a few sentences, and far from the end of th
 LONGEST_SECONDS = 600.0
 MOST_AT_ONCE = 64  # clips decoded in one pass, candidates included
 MOST_IN_ALL = 256
+_LOOP_FRAMES = 4  # in which a cycle can be told from its neighbours
+_SHORTEST_PATH = 0.01  # metres; a shorter one leads nowhere
 
 
 def positions(request: Generate, bundle: Bundle) -> list[int]:
@@ -35,8 +37,9 @@ def positions(request: Generate, bundle: Bundle) -> list[int]:
             f"A clip of {(wrong or [sum(seconds)])[0]:g} s is not possible with the bundle {bundle.name}.",
             f"Ask for {shortest:g} to {LONGEST_SECONDS:g} s.",
         )
-    if request.loop and sum(seconds) < SHORTEST:
-        raise MotionGPTError(Code.INVALID_PARAMS, f"A loop of {sum(seconds):g} s is too short.", f"Ask for at least {SHORTEST:g} s.")
+    shortest_loop = max(SHORTEST, _LOOP_FRAMES / request.fps)
+    if request.loop and sum(seconds) < shortest_loop:
+        raise MotionGPTError(Code.INVALID_PARAMS, f"A loop of {sum(seconds):g} s is too short.", f"Ask for at least {shortest_loop:g} s.")
     if request.loop and request.path is not None:
         raise MotionGPTError(Code.INVALID_PARAMS, "A loop cannot follow a path.", "Leave one of them out.")
     if request.path is not None and not _has_length(request.path):
@@ -82,4 +85,6 @@ def constraints(request: Generate, skeleton: Skeleton) -> list[Constraint]:
 
 def _has_length(path: np.ndarray) -> bool:
     points = np.asarray(path)
-    return points.ndim == 2 and points.shape[1] == 2 and bool(np.isfinite(points).all() and np.ptp(points, axis=0).any())
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        return False
+    return float(np.linalg.norm(np.diff(points, axis=0), axis=-1).sum()) >= _SHORTEST_PATH

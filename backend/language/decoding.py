@@ -28,8 +28,9 @@ class Sampling:
 class Pull:
     """Draws answers to given poses: the codes of a position at which one is due towards those of that pose held still.
 
-    `codebooks (levels, codes, dim)` are the tokenizer's, in any measure in which poses are to be compared. A code loses `weight` nats for being as far from what it should be as
-    codes of the first level are from their middle (in the mean of squares), so that the model still chooses among those near it.
+    `codebooks (levels, codes, dim)` are the tokenizer's, in any measure in which poses are to be compared. A code loses `weight` nats
+    for being as far from what it should be as codes of the first level are from their middle (in the mean of squares), so that the
+    model still chooses among those near it.
     At the two positions `beside` it loses so many: what a pose looks like is decoded from them as well.
     """
 

@@ -28,6 +28,7 @@ DEFAULT = Path(__file__).parent.parent / "bundles" / "default"
 # Each part is two files, so that none of those in the repository becomes too large for where it is kept.
 _TOKENIZER, _CODEBOOKS = "tokenizer.safetensors", "codebooks.safetensors"
 _ADAPTER, _HEADS = "adapter.safetensors", "heads.safetensors"
+_FILES = {_TOKENIZER, _CODEBOOKS, _ADAPTER, _HEADS}
 _RANKER = "ranker.safetensors"  # of bundles that have one
 
 
@@ -120,6 +121,8 @@ def _check(folder: Path, facts: dict[str, Any]) -> None:
             f"The bundle in {folder} has format {facts['format']}; this version reads format {FORMAT}.",
             "Update MotionGPT, or fetch a bundle made for this version.",
         )
+    if set(facts["files"]) - {_RANKER} != _FILES:  # before any is opened: a name might lead elsewhere
+        raise ValueError("the files that it names are not those of a bundle")
     for name, sha256 in facts["files"].items():
         if file_hash(folder / name) != sha256:
             raise MotionGPTError(

@@ -57,7 +57,7 @@ def lock_feet(clip: Clip, fixed: Sequence[int] = ()) -> Clip:
     deepest = _deepest(clip, pinned)
     goals, drops = _goals(clip, joints, legs, pinned, clearances)
     for _ in range(_TRIES):
-        if not _step_where_short(clip, legs, clearances, drops - deepest):
+        if not _step_where_short(clip, legs, clearances, drops - deepest, pinned):
             break
         goals, drops = _goals(clip, joints, legs, pinned, clearances)
     else:
@@ -228,10 +228,11 @@ def _drop(joints: np.ndarray, leg: _Leg, goal: np.ndarray) -> np.ndarray:
     return np.maximum(-way[:, 1] - np.sqrt(np.maximum(_length(joints, leg) ** 2 - level, 0.0)), 0.0)
 
 
-def _step_where_short(clip: Clip, legs: Sequence[_Leg], clearances: np.ndarray, missing: np.ndarray) -> bool:
+def _step_where_short(clip: Clip, legs: Sequence[_Leg], clearances: np.ndarray, missing: np.ndarray, pinned: np.ndarray) -> bool:
     """Have legs take a step where they miss a contact by too much of `missing (2, T)` metres; whether there was one.
 
-    The steps are written into the clip's contacts and into `clearances (2, T)`.
+    The steps are written into the clip's contacts and into `clearances (2, T)`. None reaches across a frame that is `pinned (T)`,
+    where the foot stays as it is: the nearer it is, the smaller is the step.
     """
     stepped = False
     for leg, clearance, short in zip(legs, clearances, missing, strict=True):
@@ -240,9 +241,12 @@ def _step_where_short(clip: Clip, legs: Sequence[_Leg], clearances: np.ndarray, 
             steps = round((end - begin) / (2 * _STEP_SECONDS * clip.fps))  # it stands between them for as long as one takes
             evenly = begin + (np.arange(steps) + 0.5) * (end - begin) / max(1, steps)
             for middle in evenly if steps > 1 else [begin + int(np.argmax(short[begin:end]))]:
-                away = np.abs(np.arange(len(clip)) - middle) / (_STEP_SECONDS * clip.fps / 2)
-                _lift(clip.contacts, clearance, leg, away, _STEP_HEIGHT)
-            stepped = True
+                half = _STEP_SECONDS * clip.fps / 2
+                room = min([half, *np.abs(np.flatnonzero(pinned) - middle)])
+                if room > 0:
+                    away = np.abs(np.arange(len(clip)) - middle) / room
+                    _lift(clip.contacts, clearance, leg, away, _STEP_HEIGHT * room / half)
+                    stepped = True
     return stepped
 
 

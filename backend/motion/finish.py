@@ -31,8 +31,10 @@ def finish(
         return _met(clip, constraints, path is not None, still_feet), None
     cycle = find_loop(clip)
     if constraints:
-        first = constraints[0]
+        first, last = (pick(constraints, key=lambda c: c.frame) for pick in (min, max))
         cycle = cycle.placed(first.frame, clip.skeleton.forward(first.local, first.root))
+        if last is not first and last.frame == len(cycle.clip) - 1:  # there is no time to come back from it
+            cycle = cycle.ending(clip.skeleton.forward(last.local, last.root))
     cycle = cycle.changed(lambda three: _met(three, _repeated(constraints, cycle), False, still_feet))
     return cycle.clip, cycle
 

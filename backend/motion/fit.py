@@ -16,7 +16,9 @@ _SHORTEST_REACH, _LONGEST_REACH = 1.0, 2.5
 _PEAK = 5.8  # the largest acceleration of `ease`, which goes a way of 1 in a time of 1
 # How far a path may bend (radians) and its steps grow (natural logarithm), against how far (metres) it misses its end.
 _BEND, _GROWTH, _MISS = 0.7, 0.4, 0.1
-_ROUNDS = 12  # of Gauss and Newton's method; it settles in about six
+_ROUNDS, _HALVINGS = 12, 6  # of Gauss and Newton's method, which settles in about six, and of a step that leads away
+_FASTEST_TURN = np.pi  # radians a second: how fast a bend may make the body turn
+_STEEPEST = 7.5  # of an arch from 0 to 1, in a time of 1
 
 
 @dataclass(frozen=True)
@@ -78,29 +80,45 @@ def _lead(clip: Clip, frames: np.ndarray, poses: np.ndarray) -> Clip:
     ):
         share = np.linspace(0.0, 1.0, b - a + 1)
         steady = before + (after - before) * ease(share)
-        bend, growth = _bend(np.diff(clip.root[a : b + 1], axis=0)[:, [0, 2]], steady, share, way[[0, 2]])
+        bend, growth = _bend(np.diff(clip.root[a : b + 1], axis=0)[:, [0, 2]], steady, share, way[[0, 2]], (b - a) / clip.fps)
         turn[a : b + 1] = steady + bend * _arch(share)
         scale[a:b] = np.exp(growth * _arch(_middles(share)))
     led = steer(clip, turn, scale)
     return replace(led, root=led.root + (poses[0, 0] - led.root[frames[0]]) * [1.0, 0.0, 1.0])
 
 
-def _bend(steps: np.ndarray, turn: np.ndarray, share: np.ndarray, way: np.ndarray) -> np.ndarray:
+def _bend(steps: np.ndarray, turn: np.ndarray, share: np.ndarray, way: np.ndarray, seconds: float) -> np.ndarray:
     """How far to bend (radians) and to lengthen (logarithm) `steps (T, 2)`, turned by `turn (T + 1)`, to come near `way (2,)`.
 
-    A path that hardly travels would have to bend or grow beyond measure; it is left as it is.
+    A path that hardly travels would have to bend or grow beyond measure; it is left as it is. So is one whose `seconds` are too few
+    to turn in.
     """
     middle, arch = _middles(turn), _arch(_middles(share))
     flat = steps[:, 1] + 1j * steps[:, 0]  # z + ix: a turn about the vertical is a turn of the complex number
     goal = way[1] + 1j * way[0]
+    most = np.array([min(np.pi / 2, _FASTEST_TURN * seconds / _STEEPEST), 1.0])
+    measures = np.array([_MISS / _BEND, _MISS / _GROWTH])  # both unknowns in metres
+
+    def bent(found: np.ndarray) -> np.ndarray:
+        return flat * np.exp(1j * (middle + found[0] * arch) + found[1] * arch)
+
+    def residual(found: np.ndarray) -> np.ndarray:
+        miss = goal - bent(found).sum()
+        return np.array([miss.real, miss.imag, *(-found * measures)])
+
     found = np.zeros(2)
     for _ in range(_ROUNDS):
-        turned = flat * np.exp(1j * (middle + found[0] * arch) + found[1] * arch)
-        miss, change = goal - turned.sum(), (turned * arch).sum()
-        # Rows: both components of the miss, and the two unknowns themselves, each in its own measure.
-        rows = np.array([[-change.imag, change.real], [change.real, change.imag], [_MISS / _BEND, 0.0], [0.0, _MISS / _GROWTH]])
-        residual = np.array([miss.real, miss.imag, -found[0] * _MISS / _BEND, -found[1] * _MISS / _GROWTH])
-        found = np.clip(found + np.linalg.lstsq(rows, residual, rcond=None)[0], [-np.pi / 2, -1.0], [np.pi / 2, 1.0])
+        now, change = residual(found), (bent(found) * arch).sum()
+        rows = np.concatenate([[[-change.imag, change.real], [change.real, change.imag]], np.diag(measures)])
+        step = np.linalg.lstsq(rows, now, rcond=None)[0]
+        for _ in range(_HALVINGS):
+            new = np.clip(found + step, -most, most)
+            if np.sum(residual(new) ** 2) < np.sum(now**2):
+                break
+            step = step / 2
+        else:
+            break
+        found = new
     return found
 
 

@@ -59,6 +59,11 @@ class Cycle:
         """The cycle moved over the floor so that at `frame` it stands and faces as `joints (J, 3)` do."""
         return self.moved(*self.clip.placement(frame, joints))
 
+    def ending(self, joints: np.ndarray) -> "Cycle":
+        """The cycle whose next one goes on from its last frame as if that stood and faced as `joints (J, 3)` do."""
+        turn, translation = self.clip.placement(len(self.clip) - 1, joints)
+        return Cycle(self.clip, rotations.multiply(turn, self.turn), rotations.rotate(turn, self.travel) + translation)
+
 
 def find_loop(clip: Clip) -> Cycle:
     """The best cycle in a clip, over as many frames as the clip has; it starts where the clip does.

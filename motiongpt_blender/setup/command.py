@@ -72,7 +72,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         for way in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(process.pid, way)
-            except ProcessLookupError:
+            except (ProcessLookupError, PermissionError):  # macOS: what has ended, and is not waited for yet, may not be told anything
                 break
             time.sleep(_INTERVAL_SECONDS)
     process.wait()

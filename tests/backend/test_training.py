@@ -104,6 +104,20 @@ def test_an_altered_or_missing_file_of_a_bundle_is_told(trained, tmp_path):
     assert missing.value.remedy
 
 
+@pytest.mark.parametrize("change", [lambda files: files.clear(), lambda files: files.update({"../elsewhere": "0" * 64})])
+def test_a_bundle_that_names_other_files_than_its_own_is_refused(trained, tmp_path, change):
+    import json
+    import shutil
+
+    folder = Path(shutil.copytree(trained / "bundle", tmp_path / "bundle"))
+    facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    change(facts["files"])
+    (folder / "bundle.json").write_text(json.dumps(facts), encoding="utf-8")
+    with pytest.raises(MotionGPTError, match="not those of a bundle") as error:
+        Generator.load(Load(str(folder), "cpu"))
+    assert error.value.code == Code.BUNDLE_ALTERED
+
+
 def test_a_missing_base_model_is_told_with_the_way_to_get_it(trained, tmp_path, monkeypatch):
     from backend.models.base import BaseModel, find_base
 

@@ -6,7 +6,7 @@ import pytest
 from backend.motion import rotations
 from backend.motion.features import facing
 from backend.motion.feet import lock_feet
-from backend.motion.fit import Constraint, errors, fit
+from backend.motion.fit import Constraint, _arch, _bend, errors, fit
 from backend.motion.path import heading
 from backend.motion.skeleton import SMPL
 
@@ -98,3 +98,23 @@ def test_one_pose_turns_the_whole_clip(clips):
     fitted = fit(clip, [Constraint(0, moved.local[0], moved.root[0])])
     np.testing.assert_allclose(fitted.joints, moved.joints, atol=1e-6)
     assert facing(fitted.joints[-1], SMPL) @ facing(moved.joints[-1], SMPL) > 0.999
+
+
+def test_a_bend_is_no_worse_than_none_and_no_whirl():
+    """A short path that circles on the spot and a goal far to the side: nothing that bends it comes near."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        frames = int(rng.integers(8, 24))
+        steps = rng.normal(0.0, 0.03, (frames, 2)) + rng.normal(0.0, 0.05, 2)
+        turn, share, goal = rng.normal(0.0, 0.3, frames + 1).cumsum(), np.linspace(0.0, 1.0, frames + 1), rng.normal(0.0, 1.0, 2)
+        seconds = frames / 20.0
+        found = _bend(steps, turn, share, goal, seconds)
+        costs = []
+        for bend, growth in (found, (0.0, 0.0)):
+            arch = _arch((share[1:] + share[:-1]) / 2)
+            angle, scale = (turn[1:] + turn[:-1]) / 2 + bend * arch, np.exp(growth * arch)
+            way = np.array([np.sum(scale * (steps[:, 0] * np.cos(angle) + steps[:, 1] * np.sin(angle))), 0.0])
+            way[1] = np.sum(scale * (steps[:, 1] * np.cos(angle) - steps[:, 0] * np.sin(angle)))
+            costs.append(np.sum((goal - way) ** 2) + (bend * 0.1 / 0.7) ** 2 + (growth * 0.1 / 0.4) ** 2)
+        assert costs[0] <= costs[1] + 1e-9
+        assert np.abs(np.diff(found[0] * _arch(share))).max() * 20.0 <= np.pi * 1.01

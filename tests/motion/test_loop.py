@@ -84,6 +84,16 @@ def test_a_loop_passes_through_given_poses(clips):
         assert len(cycle.clip) == len(clip)
 
 
+def test_a_loop_goes_on_from_the_pose_that_it_ends_with():
+    """Who is to be back in the first place with the last frame steps on from there, and is not carried off to where the walk led."""
+    clip = walker(60, 20.0)
+    given = [Constraint(frame, clip.local[0], clip.root[0]) for frame in (0, 59)]
+    cycle = looped(clip, given)
+    assert errors(cycle.clip, given)[0] < 1e-6
+    steps = np.linalg.norm(np.diff(cycle.repeated(2).root, axis=0), axis=-1)
+    assert steps[59] < 0.1 < np.linalg.norm(clip.root[59] - clip.root[0])
+
+
 def test_a_loop_needs_half_a_second(clips):
     with pytest.raises(ValueError, match="at least"):
         find_loop(clips[0].resampled(9, 20.0))

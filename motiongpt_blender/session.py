@@ -1,6 +1,7 @@
 """One backend and what is being done with it, without Blender: it is started when needed and says in words where it stands."""
 
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,6 +158,8 @@ class Session:
         """End the backend, within seconds whatever it does."""
         if self._connection:
             self._connection.close()
+        if self.busy and not self.error:
+            self.error = MotionGPTError(Code.CANCELLED, "Cancelled.")
         self._drop_delivery(self.error)
         self._connection = self._call = self._abandoned = self.model = None
 
@@ -232,6 +235,11 @@ class Session:
                 self._delivery = None
         except MotionGPTError as error:
             self._delivery, self.error = None, error
+        except Exception as error:  # else the timer would end with it, and nothing would ever be ready again
+            traceback.print_exc()
+            words = f"{type(error).__name__}: {error}"
+            self._delivery = None
+            self.error = MotionGPTError(Code.INTERNAL_ERROR, words, "Please report it, with what Blender's console says.")
 
     def _drop_delivery(self, error: MotionGPTError | None) -> None:
         """Deliver no more; what there is of it so far goes."""

@@ -4,6 +4,7 @@ The bones are set as an animator would set them without keying. How they stood b
 an undo step or a file that was saved meanwhile can be put right when it comes back.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -58,7 +59,7 @@ class Preview:
             if self._character == character:
                 self._take(told)
 
-        self._puppet = read_puppet(armature, bpy.context.evaluated_depsgraph_get())
+        self._puppet = read_puppet(armature, bpy.context.evaluated_depsgraph_get(), origin=order.origin)
         self._character, self._order = character, order
         return take
 
@@ -74,7 +75,11 @@ class Preview:
         frame = int((time.monotonic() - self._began) * self._fps) % self._frames
         values = {(c.bone, c.property): c.values[min(frame, len(c.values) - 1)].tolist() for c in self._channels}
         if not self._shown:
-            self._before = {where: read_value(armature, *where) for where in values}
+            before = {where: _read(armature, where) for where in values}
+            self._before = {where: value for where, value in before.items() if value is not None}
+            if len(self._before) < len(values):
+                self.end()
+                return
             armature[KEY] = json.dumps([[*where, value] for where, value in self._before.items()])
         for where, value in values.items():
             set_value(armature, *where, value)
@@ -82,10 +87,11 @@ class Preview:
 
     def end(self) -> None:
         """Show no more of this clip. The character stands as before, but for what has been changed by others meanwhile."""
-        armature = self._character.find() if self._character and self._shown else None
+        # Wherever it is now: the animator may look at another scene.
+        armature = self._character.find_in(bpy.data.objects) if self._character and self._shown else None
         if armature:
             for where, value in self._shown.items():
-                if read_value(armature, *where) == value:
+                if _read(armature, where) == value:
                     set_value(armature, *where, self._before[where])
             armature.pop(KEY, None)
         self._character = self._order = self._puppet = self._sent = self._new = self._work = None
@@ -93,7 +99,7 @@ class Preview:
 
     def _is_moved(self, armature: bpy.types.Object) -> bool:
         """Whether somebody else has moved what this moves."""
-        return any(read_value(armature, *where) != value for where, value in self._shown.items())
+        return any(_read(armature, where) != value for where, value in self._shown.items())
 
     def _go_on(self) -> None:
         """Work on what was sent last, after what was begun before."""
@@ -120,6 +126,13 @@ class Preview:
             local = np.concatenate([self._sent.local[: told.start], local])
             root = np.concatenate([self._sent.root[: told.start], root])
         self._sent = self._new = Clip(local, root, np.zeros((len(root), 4), dtype=bool), self._order.request.fps, SMPL)
+
+
+def _read(armature: bpy.types.Object, where: tuple[str, str]) -> tuple[float, ...] | None:
+    """The value of a bone's property; None if there is no such bone any more, because it has been renamed or taken away."""
+    with contextlib.suppress(KeyError, AttributeError):
+        return read_value(armature, *where)
+    return None
 
 
 def heal() -> None:

@@ -203,3 +203,50 @@ def test_cancelled_while_keys_are_written_it_gets_none(scripted, rig):
     tick(3)
     assert not scripted.busy
     assert len(bpy.data.actions) == 1
+
+
+def test_bone_that_is_renamed_ends_it_and_cancel_works(scripted, rig):
+    stood, renamed = basis(rig), rig.pose.bones.find("left_shoulder")
+    begin()
+    tick_until_shown()
+    rig.pose.bones[renamed].name = "shoulder.L"
+    tick(2)
+    assert not jobs.preview.showing
+    np.testing.assert_array_equal(np.delete(basis(rig), renamed, axis=0), np.delete(stood, renamed, axis=0))
+    bpy.ops.motiongpt.cancel()
+    tick(2)
+    assert not scripted.busy
+
+
+def test_another_scene_is_shown_and_the_character_stands_as_before(scripted, rig):
+    stood = basis(rig)
+    begin()
+    tick_until_shown()
+    scene, window = bpy.context.scene, bpy.context.window_manager.windows[0]
+    window.scene = bpy.data.scenes.new("Other")
+    tick()
+    window.scene = scene
+    assert not jobs.preview.showing
+    np.testing.assert_array_equal(basis(rig), stood)
+    assert preview.KEY not in rig
+
+
+def test_error_in_delivering_is_told_and_leaves_the_session_ready(scripted, rig, monkeypatch):
+    def fail(*_: object):
+        raise RuntimeError("not foreseen")
+        yield
+
+    monkeypatch.setattr(jobs.result, "put", fail)
+    begin()
+    while scripted.busy:
+        tick()
+    assert "not foreseen" in scripted.error.message and scripted.error.remedy
+    monkeypatch.undo()
+
+
+def test_backend_that_is_stopped_has_not_made_the_clip(scripted, rig):
+    begin()
+    tick_until_shown()
+    jobs.stop_backend()
+    assert scripted.error.code.name == "CANCELLED"
+    assert not scripted.busy

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .language.decoding import Model
 
 # How strongly answers are drawn to given poses, where they are due and in the positions beside; more takes motion out of them.
-_PULL, _PULL_BESIDE = 25.0, 3.0
+_PULL, _PULL_BESIDE = 30.0, 4.0
 
 OnPreview = Callable[[int, Clip], None]
 

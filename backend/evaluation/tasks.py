@@ -28,6 +28,8 @@ from .statistics import interval, ratio_interval
 Figures = dict[str, Any]
 PLACES = ("first", "last", "both", "keys")
 _LONGEST_SECONDS = 6.0  # of the captured clips that are used for control
+_PACE_SECONDS = 0.15  # to both sides of a pose
+_WALKING = 0.5  # metres a second
 _FORWARD = np.array([0.0, 0.0, 1.0])
 
 
@@ -109,7 +111,9 @@ def make_cases(generator: Generator, dataset: Dataset, split: str, effort: Effor
 def control(cases: Sequence[Case]) -> Figures:
     """The mean joint error at the given poses with place and heading aligned, with the condition over without it, nothing corrected.
 
-    `best_ratio` is that of the best of the samples of a clip, with the condition as without.
+    `best_ratio` is that of the best of the samples of a clip, with the condition as without. `pace` is how fast samples go at the
+    given poses over how fast the captured clip does, where it walks: who passes a pose need not stop in it; `pace_without` is that
+    of samples that are given none.
     """
     figures: Figures = {}
     for place in PLACES:
@@ -121,6 +125,8 @@ def control(cases: Sequence[Case]) -> Figures:
             "best_ratio": float(found[place].min(axis=1).mean() / found[""].min(axis=1).mean()),
             "with_mm": float(with_.mean()),
             "without_mm": float(without.mean()),
+            "pace": _pace(cases, place, place),
+            "pace_without": _pace(cases, place, ""),
         }
     return figures
 
@@ -292,6 +298,25 @@ def _pose_error(draft: Clip, case: Case, place: str) -> float:
     """Mean joint error (mm) of a draft at the given poses."""
     frames = [c.frame for c in case.constraints(place)]
     return float(np.linalg.norm(aligned(draft)[frames] - aligned(case.real)[frames], axis=-1).mean() * 1000.0)
+
+
+def _pace(cases: Sequence[Case], place: str, given: str) -> float | None:
+    """How fast drafts go at the frames of the poses of a `place` over how fast the captured clips do, where these walk at least."""
+    rows = []
+    for case in cases:
+        for frame in (c.frame for c in case.constraints(place)):
+            captured = _speed(case.real, frame)
+            if captured > _WALKING:
+                rows.append((np.mean([_speed(draft, frame) for draft in case.drafts[given]]), captured))
+    made, real = np.sum(rows, axis=0) if rows else (0.0, 0.0)
+    return float(made / real) if real else None
+
+
+def _speed(clip: Clip, frame: int) -> float:
+    """How fast (m/s) the root goes over the floor around a frame."""
+    around = round(_PACE_SECONDS * clip.fps)
+    first, last = max(0, frame - around), min(len(clip) - 1, frame + around)
+    return float(np.linalg.norm((clip.root[last] - clip.root[first])[[0, 2]])) / (last - first) * clip.fps
 
 
 def _apart(clips: Sequence[Clip]) -> float:

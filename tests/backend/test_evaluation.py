@@ -6,6 +6,7 @@ import struct
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -231,3 +232,16 @@ def test_the_suite_agrees_with_captured_clips(tmp_path):
     figures = tasks.real_prompts(tasks.load_prompts(), dataset)
     assert figures["pass_rate"] > 0.65
     assert figures["pass_rate"] > 4.0 * figures["other_pass_rate"]
+
+
+def test_pace_is_how_fast_poses_are_passed_where_the_captured_clip_walks():
+    def case(captured: float, made: float) -> tasks.Case:
+        """Of clips that go ahead so many metres a second."""
+        real, draft = going(captured * AHEAD), going(made * AHEAD)
+        real.local[:] = rotations.IDENTITY
+        return tasks.Case(cast(Any, None), "", real, len(real) // 4, {place: [draft] for place in ("", *tasks.PLACES)})
+
+    found = tasks.control([case(1.0, 0.5), case(0.2, 3.0)])  # the second stands
+    for place in tasks.PLACES:
+        assert found[place]["pace"] == pytest.approx(0.5)
+    assert tasks.control([case(0.2, 3.0)])["keys"]["pace"] is None

@@ -69,8 +69,7 @@ class Generator:
         """What draws answers to given poses. It takes a moment to measure, which only those who give poses wait for."""
         with one_thread():
             measure = pose_measure(self.tokenizer, Layout(len(self.skeleton)))
-        codebooks = torch.stack([quantizer.codebook for quantizer in self.tokenizer.quantizers])
-        return Pull((codebooks @ measure).cpu(), _PULL, _PULL_BESIDE)
+        return Pull((torch.stack(self.tokenizer.codebooks) @ measure).cpu(), _PULL, _PULL_BESIDE)
 
     @classmethod
     def load(cls, wanted: Load | None = None, on_progress: Callable[[str, int, int], None] | None = None) -> "Generator":

@@ -20,7 +20,7 @@ def pose_measure(tokenizer: VQVAE, layout: Layout) -> Tensor:
     left out: a pose that is held still in order to be encoded says nothing of them.
     """
     generator = torch.Generator().manual_seed(0)
-    codebooks = [quantizer.codebook for quantizer in tokenizer.quantizers]
+    codebooks = tokenizer.codebooks
     codes = torch.randint(len(codebooks[0]), (_CLIPS, 1, len(codebooks)), generator=generator).to(codebooks[0].device)
     middle, frames = _POSITIONS // 2, tokenizer.config.frames_per_code
     with torch.enable_grad():

@@ -122,6 +122,11 @@ class VQVAE(nn.Module):
         """One for each level of codes."""
         return [self.quantizer, *(q for q in self.residuals if isinstance(q, Quantizer))]
 
+    @property
+    def codebooks(self) -> list[Tensor]:
+        """The entries (codes, code_dim) of each level."""
+        return [quantizer.codebook for quantizer in self.quantizers]
+
     def forward(self, features: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Reconstruction (B, T, D) and commitment loss (); `levels (B,)` says how many codes each clip is made of (None: all)."""
         latents = self.encoder(features.transpose(1, 2)).transpose(1, 2).float()
@@ -153,7 +158,7 @@ class VQVAE(nn.Module):
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:
         """Features (B, N * frames_per_code, D) of codes (B, N, L), L up to `levels`."""
-        latents = latents_of([quantizer.codebook for quantizer in self.quantizers], codes)
+        latents = latents_of(self.codebooks, codes)
         return self.decoder(latents.transpose(1, 2)).transpose(1, 2)
 
     @torch.inference_mode()
@@ -164,4 +169,4 @@ class VQVAE(nn.Module):
 
     def _codes(self, latents: Tensor) -> Tensor:
         """Codes (..., levels) of latents (..., code_dim)."""
-        return codes_for([quantizer.codebook for quantizer in self.quantizers], latents)
+        return codes_for(self.codebooks, latents)

@@ -216,7 +216,7 @@ class LanguageTrainee:
             causal.set_attn_implementation("eager")  # the fused one takes a fifth longer to go back through, for answers so short
         codes, levels = tokenizer.config.codes, tokenizer.config.levels
         self.model = MotionLanguageModel(causal, text_tokenizer, config.adapter, codes, levels).to(device)
-        self.model.start_rows_from([quantizer.codebook for quantizer in tokenizer.quantizers])
+        self.model.start_rows_from(tokenizer.codebooks)
         if begin is not None:
             self._start_from(begin)
         if self.model.odometry is not None:

@@ -18,7 +18,7 @@ def fit_turns(tokenizer: VQVAE, dataset: Dataset, device: str, clips: int = 400)
     They are what an affine map of the latents says that fits best what positions turn. Latents are sums over levels, so that a map
     of one entry of each codebook is all that a code adds.
     """
-    books = torch.stack([quantizer.codebook for quantizer in tokenizer.quantizers]).cpu().double()
+    books = torch.stack(tokenizer.codebooks).cpu().double()
     per_code = tokenizer.config.frames_per_code
     latents, wanted = [], []
     train = dataset.split("train")

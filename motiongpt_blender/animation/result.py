@@ -219,7 +219,8 @@ def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> 
 
     for channel in fitted.channels:
         yield
-        joined = _joined(*there(), _without_locked(there()[1], channel), order)
+        armature, bag = there()
+        joined = _joined(armature, bag, _without_locked(bag, channel), order)
         yield
         keys = _choose_keys(joined, order, fitted)
         for index in range(joined.values.shape[1]):

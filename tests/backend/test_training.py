@@ -304,7 +304,7 @@ def test_turns_are_what_explains_how_captured_clips_turn():
     clips = [clip() for _ in range(12)]
     tokenizer = SimpleNamespace(
         config=SimpleNamespace(frames_per_code=4),
-        quantizers=[SimpleNamespace(codebook=book) for book in books],
+        codebooks=list(books),
         encode=lambda features: features[:, ::4, 1:].long(),
     )
     zero, one = np.zeros(3, np.float32), np.ones(3, np.float32)

@@ -70,7 +70,7 @@ class Store:
         for path in root.glob(f"*/{_PLAN}"):
             if path.stat().st_mtime < time.time() - _KEPT_SECONDS:
                 shutil.rmtree(path.parent, ignore_errors=True)
-        folder = root / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**9:09}"
+        folder = root / _name(time.time_ns())
         try:
             folder.mkdir(parents=True)
         except OSError as error:
@@ -108,6 +108,12 @@ class Store:
 
     def _clip(self, task: Task) -> Path:
         return self.folder / f"{task.key}.clip"
+
+
+def _name(now: int) -> str:
+    """Names sort by `now`, nanoseconds since 1970. One reading of one clock: what `strftime` reads is milliseconds behind."""
+    seconds, rest = divmod(now, 10**9)
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(seconds))}-{rest:09}"
 
 
 def _stores(root: Path) -> list[Store]:

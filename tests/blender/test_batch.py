@@ -1,6 +1,7 @@
 """Batches, from a table to actions, strips and assets. The model is played by a script, except where the test says otherwise."""
 # pyright: reportInvalidTypeForm=false
 
+import time
 from collections.abc import Callable
 
 import bpy
@@ -9,7 +10,7 @@ import pytest
 from installed import module
 from rigs import SMPL, add_rig, posed_joints, read_pose, some_motion
 
-jobs, run, bake_module = (module(f"motiongpt_blender.{name}") for name in ("jobs", "batch.run", "batch.bake"))
+jobs, run, bake_module, store_module = (module(f"motiongpt_blender.{name}") for name in ("jobs", "batch.run", "batch.bake", "batch.store"))
 messages, errors = module("backend.protocol.messages"), module("backend.protocol.errors")
 Code, MotionGPTError = errors.Code, errors.MotionGPTError
 batch = run.batch
@@ -507,6 +508,15 @@ def test_batch_after_the_last_saving_is_the_one_that_is_resumed_after_a_crash(sc
     assert batch.unfinished == 2
     bake(resume=True)
     assert {a.name for a in bpy.data.actions} == {"walk", "sit", "again walk", "again sit"}
+
+
+def test_last_batch_is_the_one_that_began_last_also_when_a_second_has_just_begun(monkeypatch, tmp_path):
+    second = time.time_ns() // 10**9 * 10**9
+    plan = store_module.Plan("shot.blend", (), "ACTIONS", 1, False, False, False)
+    for now in (second - 1, second + 1):
+        monkeypatch.setattr(time, "time_ns", lambda now=now: now)
+        last = store_module.Store.create(tmp_path, plan)
+    assert store_module.Store.latest(tmp_path, "shot.blend").folder == last.folder
 
 
 def test_character_that_is_gone_is_reported_and_the_others_get_theirs(scripted, table):

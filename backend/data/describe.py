@@ -19,6 +19,7 @@ from ..motion.skeleton import Skeleton
 _WORDINGS = Path(__file__).parent / "wordings.json"
 
 _TELLINGS = 3  # times that each action is told, in words of their own
+_OWN_WORD_SHARE = 0.4  # of gaits in a direction that has words of its own
 _LEAD_SECONDS = 0.7  # what is kept of a clip before and after an action
 _GAIT_SECONDS = (2.0, 7.0)  # length of the windows whose gait is told
 _SPEEDS = {"stand": 0.12, "slow": 0.75, "walk": 1.5, "fast": np.inf}  # metres a second, up to
@@ -163,13 +164,17 @@ def _find_gaits(body: Measures, rng: np.random.Generator) -> Iterator[Found]:
             continue
         if way != "forward" and turn not in ("none", f"bit_{side}"):
             continue
-        words = _wordings()
-        text = " ".join(
-            str(rng.choice(words[kind][name]))
-            for kind, name in (("gaits", gait), ("directions", way), ("turns", turn if way == "forward" else "none"))
-        )
         action = f"{gait} {way}" if turn == "none" or way != "forward" else f"{gait} {way} {turn}"
-        yield Found(action, " ".join(text.split()), begin, begin + length)
+        yield Found(action, _walk(gait, way, turn if way == "forward" else "none", rng), begin, begin + length)
+
+
+def _walk(gait: str, way: str, turn: str, rng: np.random.Generator) -> str:
+    """What a gait in a direction is called: put together, or by a word of its own where there is one."""
+    words = _wordings()
+    if turn == "none" and (moves := words["moves"].get(f"{gait} {way}")) and rng.random() < _OWN_WORD_SHARE:
+        return str(rng.choice(moves))
+    parts = [str(rng.choice(words[kind][name])) for kind, name in (("gaits", gait), ("directions", way), ("turns", turn))]
+    return " ".join(part for part in parts if part)
 
 
 def _standing(body: Measures, window: slice, turn: str, drift: float, rng: np.random.Generator) -> Iterator[Found]:

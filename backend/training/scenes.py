@@ -1,6 +1,7 @@
 """What is drawn for training: clips, and the actions that were found in them, rare ones more often than they are."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -9,17 +10,21 @@ from ..data.sources import Caption
 
 
 class Scenes:
-    """The clips of a split, with their captions: those that came with them, and the actions found in them by kind."""
+    """The clips of a split, with their captions: those that came with them, and the actions found in them by kind.
+
+    Clips that share a caption are of a kind too. All kinds are drawn as often as the power `evenness` of their number makes them.
+    """
 
     def __init__(self, clips: Sequence[Clip], evenness: float) -> None:
         self.clips = [clip for clip in clips if any(not c.action for c in clip.captions)]
+        alike = _alike([{c.text for c in clip.captions if not c.action} for clip in self.clips])
+        self.clip_odds = _odds(alike, evenness - 1.0)  # of each of so many
         self.actions: dict[str, list[tuple[Clip, Caption]]] = {}
         for clip in clips:
             for caption in clip.captions:
                 if caption.action:
                     self.actions.setdefault(caption.action, []).append((clip, caption))
-        odds = np.array([len(found) for found in self.actions.values()], dtype=float) ** evenness
-        self.odds = odds / odds.sum()
+        self.odds = _odds([len(found) for found in self.actions.values()], evenness)
 
     @classmethod
     def of(cls, dataset: Dataset, split: str, shortest: int, evenness: float) -> "Scenes":
@@ -31,6 +36,19 @@ class Scenes:
         if self.actions and rng.random() < described_share:
             found = self.actions[str(rng.choice(list(self.actions), p=self.odds))]
             return found[int(rng.integers(len(found)))]
-        clip = self.clips[int(rng.integers(len(self.clips)))]
+        clip = self.clips[int(rng.choice(len(self.clips), p=self.clip_odds))]
         captions = [c for c in clip.captions if not c.action]
         return clip, captions[int(rng.integers(len(captions)))]
+
+
+def _alike(captions: Sequence[set[str]]) -> list[int]:
+    """How many clips are of the kind of each: those whose most shared caption is the same."""
+    shared = Counter(text for texts in captions for text in sorted(texts))
+    kinds = [max(sorted(texts), key=shared.__getitem__) for texts in captions]
+    sizes = Counter(kinds)
+    return [sizes[kind] for kind in kinds]
+
+
+def _odds(counts: Iterable[int], power: float) -> np.ndarray:
+    odds = np.array(list(counts), dtype=float) ** power
+    return odds / odds.sum()

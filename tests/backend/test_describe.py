@@ -1,9 +1,13 @@
 """Motions made by hand, and what is said of them."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 
-from backend.data.describe import describe
+from backend.data.describe import _walk, _wordings, describe
+from backend.evaluation.tasks import load_prompts
 from backend.motion import rotations
 from backend.motion.features import joints_to_features
 from backend.motion.skeleton import SMPL
@@ -82,6 +86,20 @@ def test_an_action_is_told_in_several_wordings(standing):
     texts = [found.text for found in describe(features, SMPL, np.random.default_rng(1)) if found.action == "raise_left"]
     assert len(set(texts)) > 1
     assert not any(mark in text for text in texts for mark in "{|}")
+
+
+def test_a_way_of_going_has_words_of_its_own():
+    """Steps backwards are told as gait and direction, and in single words."""
+    told = {_walk("walk", "back", "none", np.random.default_rng(seed)) for seed in range(200)}
+    assert {"withdraws", "walks backward"} <= told
+    assert all(text == " ".join(text.split()) for text in told)
+
+
+def test_no_wording_has_the_words_that_paraphrases_are_asked_in():
+    """Each has at least one that is in no wording, or the suite would not ask what the model was not told."""
+    words = set(re.findall("[a-z]+", json.dumps(_wordings()).lower()))
+    asked = [set(re.findall("[a-z]+", prompt["prompt"].lower())) for prompt in load_prompts() if prompt.get("paraphrase")]
+    assert asked and all(prompt - words for prompt in asked)
 
 
 def test_jumping_again_and_again_is_more_than_a_jump(standing):

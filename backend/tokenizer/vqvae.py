@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from .quantizer import Quantizer, codes_for, latents_of
 
+_TOGETHER = 4096  # latents whose codes are found in one go, for the sake of memory
+
 
 @dataclass(frozen=True)
 class VQVAEConfig:
@@ -129,7 +131,7 @@ class VQVAE(nn.Module):
 
     def forward(self, features: Tensor, levels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Reconstruction (B, T, D) and commitment loss (); `levels (B,)` says how many codes each clip is made of (None: all)."""
-        latents = self.encoder(features.transpose(1, 2)).transpose(1, 2).float()
+        latents = self.latents(features).float()
         left, quantized, losses = latents, torch.zeros_like(latents), []
         for level, quantizer in enumerate(self.quantizers):
             part, loss = quantizer(left)
@@ -139,12 +141,16 @@ class VQVAE(nn.Module):
         straight_through = latents + (quantized - latents).detach()
         return self.decoder(straight_through.transpose(1, 2)).transpose(1, 2), torch.stack(losses).mean()
 
-    def start_codebooks(self, features: Tensor) -> None:
-        """Lay the codebooks over the latents of normalised features (B, T, D)."""
-        left = self.encoder(features.transpose(1, 2)).transpose(1, 2).flatten(0, 1)
-        for quantizer in self.quantizers:
-            quantizer.start(left)
-            left = left - quantizer.codebook[quantizer.nearest(left)]
+    def start_codebooks(self, latents: Tensor, laid: int = 0) -> None:
+        """Lay the codebooks past the first `laid` over what those before leave of latents (n, code_dim)."""
+        for level in range(laid, self.config.levels):
+            before = self.codebooks[:level]
+            left = [part - latents_of(before, codes_for(before, part)) for part in latents.split(_TOGETHER)] if before else [latents]
+            self.quantizers[level].start(torch.cat(left))
+
+    def latents(self, features: Tensor) -> Tensor:
+        """Latents (B, T / frames_per_code, code_dim) of features (B, T, D)."""
+        return self.encoder(features.transpose(1, 2)).transpose(1, 2)
 
     def reconstruct(self, features: Tensor) -> Tensor:
         """Features (B, T, D) through encoder and decoder with nothing quantised between."""
@@ -153,7 +159,7 @@ class VQVAE(nn.Module):
     @torch.inference_mode()
     def encode(self, features: Tensor) -> Tensor:
         """Codes (B, T / frames_per_code, levels) of features (B, T, D)."""
-        return self._codes(self.encoder(features.transpose(1, 2)).transpose(1, 2))
+        return self._codes(self.latents(features))
 
     @torch.inference_mode()
     def decode(self, codes: Tensor) -> Tensor:

@@ -225,19 +225,23 @@ class LanguageTrainee:
         self.optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=config.weight_decay)
 
     def _start_from(self, begin: Bundle) -> None:
-        """Take a bundle's adapter, and its motion rows if the tokenizer is the same.
+        """Take a bundle's adapter, and its motion rows if the tokenizer is the same but for levels of codes that it has further.
 
         Of another tokenizer with as many codes, the first codes take over what those meant that stood in their places; the finer
         ones, which tell what first codes leave over, have nothing in common.
         """
         tokenizer, old = self.examples.tokenizer, begin.tokenizer()
-        same = begin.network == tokenizer.config and all(
-            torch.equal(one.codebook.half().cpu(), other.codebook.half().cpu())  # bundles hold half floats
-            for one, other in zip(old.quantizers, tokenizer.quantizers, strict=True)
+        levels, network = begin.network.levels, tokenizer.config
+        same = replace(network, levels=levels) == begin.network and all(
+            torch.equal(one.half().cpu(), other.half().cpu())  # bundles hold half floats
+            for one, other in zip(old.codebooks, tokenizer.codebooks, strict=False)
         )
-        alike = begin.network.codes == tokenizer.config.codes and begin.network.frames_per_code == tokenizer.config.frames_per_code
+        alike = begin.network.codes == network.codes and begin.network.frames_per_code == network.frames_per_code
         rows, finer = ("motion.", "course.", "odometry.") if alike else (), ("finer.",) if same else ()
-        self.model.start_from(begin.adapter_tensors(), (LORA, *rows, *finer))
+        tensors = begin.adapter_tensors()
+        if same and self.model.finer is not None and (embeddings := tensors.get("finer.embeddings")) is not None:
+            tensors["finer.embeddings"] = torch.cat([embeddings, self.model.finer.embeddings.data.cpu()[len(embeddings) :]])
+        self.model.start_from(tensors, (LORA, *rows, *finer))
         if alike and not same:
             self.model.carry_over(self._stood_for(begin, old.to(self.device)))
 

@@ -1,7 +1,8 @@
 """Training of the motion tokenizer on windows of a built data set."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ class TokenizerTraining:
     `described_share` show actions found in the motion, all kinds drawn as often as the power `evenness` of their number makes them,
     because what is short and rare is lost among walks; `retimed_share` are made slower or faster by up to the factor
     `retimed_most`. Where there are several levels of codes, `all_levels_share` of the windows use all, the others a random number.
+    With `keep_codes` the decoder alone is trained, on codes as they are found in use, so that a language model can go on with them.
     """
 
     network: VQVAEConfig = field(default_factory=VQVAEConfig)
@@ -48,6 +50,7 @@ class TokenizerTraining:
     retimed_share: float = 0.0
     retimed_most: float = 1.25
     all_levels_share: float = 0.6
+    keep_codes: bool = False
     evaluate_every: int = 250
     seed: int = 123
 
@@ -56,19 +59,21 @@ class TokenizerTrainee:
     """The network, its optimizer, and windows drawn by the number of the step."""
 
     def __init__(self, dataset: Dataset, config: TokenizerTraining, device: str, begin: Bundle | None = None) -> None:
-        """With `begin` training starts from the tokenizer of that bundle; ValueError if it is of another kind."""
+        """With `begin` training starts from the tokenizer of that bundle; ValueError if it is of another kind, or has more levels."""
         self.dataset, self.config, self.device = dataset, config, device
-        self.begun = begin is not None
         torch.manual_seed(config.seed)
         self.model = VQVAE(config.network)
+        self.laid = 0  # codebooks that are there from the beginning
         if begin is not None:
-            if begin.network != config.network:
+            self.laid = begin.network.levels
+            if replace(begin.network, levels=config.network.levels) != config.network or self.laid > config.network.levels:
                 raise ValueError(f"The tokenizer of {begin.name} is {begin.network}; the settings ask for {config.network}.")
-            self.model.load_state_dict(begin.tokenizer().state_dict())
-            for quantizer in self.model.quantizers:
+            self.model.load_state_dict(begin.tokenizer().state_dict(), strict=False)
+            for quantizer in self.model.quantizers[: self.laid]:
                 quantizer.go_on(config.batch * config.window // config.network.frames_per_code)
         self.model.to(device)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=0.0)
+        trained = self.model.decoder if config.keep_codes else self.model
+        self.optimizer = torch.optim.AdamW(trained.parameters(), lr=config.rate, betas=(0.9, 0.99), weight_decay=0.0)
         self.mean, self.std = (torch.from_numpy(a).to(device) for a in (dataset.mean, dataset.std))
         self.clips = sorted(dataset.split("train"), key=lambda clip: clip.frames)
         self.frames = np.array([clip.frames for clip in self.clips])
@@ -84,11 +89,13 @@ class TokenizerTrainee:
         target = torch.from_numpy(self._windows(step)).to(self.device)
         torch.manual_seed(self.config.seed + step)  # dead codes are drawn at random
         self.model.train()
-        if step == self.config.continuous_steps and not self.begun:
-            self._start_codebook(step)
+        if step == self.config.continuous_steps and self.laid < self.config.network.levels:
+            self._start_codebooks(step)
         with autocast(self.device):
             if step < self.config.continuous_steps:
                 output, commitment = self.model.reconstruct(target), target.new_zeros(())
+            elif self.config.keep_codes:
+                output, commitment = self._decoded(target), target.new_zeros(())
             else:
                 output, commitment = self.model(target, self._levels(len(target)))
         return tokenizer_loss(output.float(), target, commitment, self.config.weights, self.dataset.layout, self.mean, self.std)
@@ -99,12 +106,34 @@ class TokenizerTrainee:
         some = torch.randint(1, every + 1, (rows,))
         return torch.where(torch.rand(rows) < self.config.all_levels_share, every, some).to(self.device)
 
+    def _decoded(self, target: Tensor) -> Tensor:
+        """Windows (B, T, D) out of the codes that are found for them, of as many levels as are drawn for each."""
+        with torch.autocast(self.device, enabled=False):
+            codes, levels = self.model.encode(target).clone(), self._levels(len(target))
+            parts = [book[codes[..., n]] * (levels > n)[:, None, None] for n, book in enumerate(self.model.codebooks)]
+        return self.model.decoder(torch.stack(parts).sum(0).transpose(1, 2)).transpose(1, 2)
+
     @torch.no_grad()
-    def _start_codebook(self, step: int, batches: int = 8) -> None:
-        windows = np.concatenate(
-            [self._windows(step + i).reshape(-1, self.config.window, self.dataset.layout.size) for i in range(batches)]
-        )
-        self.model.start_codebooks(torch.from_numpy(windows).to(self.device))
+    def _start_codebooks(self, step: int, batches: int = 8) -> None:
+        """Lay the codebooks that are not there yet: all of them over windows, further levels over whole clips, as in use."""
+        if self.laid:
+            features = [f for clip in self.clips for f in self._paces(step, clip)]
+        else:
+            features = [
+                window
+                for i in range(batches)
+                for window in self._windows(step + i).reshape(-1, self.config.window, self.dataset.layout.size)
+            ]
+        latents = [self.model.latents(torch.from_numpy(f).to(self.device)[None])[0] for f in features]
+        self.model.start_codebooks(torch.cat(latents).float(), self.laid)
+
+    def _paces(self, step: int, clip: Clip) -> Iterator[np.ndarray]:
+        """Normalised features (T, D) of a whole clip, as it is and at another pace."""
+        rng = np.random.default_rng((self.config.seed, step, clip.start))
+        per_code = self.config.network.frames_per_code
+        for factor in (1.0, self.config.retimed_most ** rng.uniform(-1.0, 1.0)):
+            positions = max(1, round(clip.frames * factor) // per_code)
+            yield (retime(self.dataset.of(clip), self.dataset.layout, positions * per_code) - self.dataset.mean) / self.dataset.std
 
     def _windows(self, step: int) -> np.ndarray:
         """Normalised features (batch, window, D)."""

@@ -91,7 +91,7 @@ def test_every_level_of_codes_comes_nearer_to_the_latents():
     model = VQVAE(VQVAEConfig(width=16, code_dim=8, codes=16, levels=3)).eval()
     features = torch.randn(8, 64, 263)
     with torch.no_grad():
-        model.start_codebooks(features)
+        model.start_codebooks(model.latents(features).flatten(0, 1))
         latents = model.encoder(features.transpose(1, 2)).transpose(1, 2)
     codes = model.encode(features)
     assert codes.shape == (8, 16, 3)
@@ -117,7 +117,7 @@ def test_levels_that_a_clip_does_not_use_leave_no_trace_in_it():
     model = VQVAE(VQVAEConfig(width=16, code_dim=8, codes=16, levels=2)).eval()
     features = torch.randn(2, 64, 263)
     with torch.no_grad():
-        model.start_codebooks(features)
+        model.start_codebooks(model.latents(features).flatten(0, 1))
         output, _ = model(features, torch.tensor([1, 2]))
         latents = model.encoder(features.transpose(1, 2)).transpose(1, 2)
     first = model.quantizers[0].nearest(latents)

@@ -163,6 +163,61 @@ def test_training_stops_after_its_minutes_and_begins_where_a_bundle_ends(trained
             torch.testing.assert_close(state[name], value, rtol=1e-3, atol=1e-6)
 
 
+def test_further_levels_of_codes_leave_those_before_as_they_were(trained, tmp_path):
+    """Of the tokenizer and of the language model: each begins with all that the bundle has."""
+    from backend.models.bundle import open_bundle
+    from backend.training.tokenizer import reconstruction_errors
+
+    data, bundles = ["--data", str(trained / "data")], [trained / "bundle"]
+    network = [f"network.{name}={getattr(open_bundle(bundles[0]).network, name)}" for name in ("width", "code_dim", "codes", "depth")]
+    for levels in (2, 3):
+        folder, begin = tmp_path / str(levels), ["--begin", str(bundles[-1]), "--device", "cpu"]
+        few = [*network, f"network.levels={levels}", "keep_codes=true", "batch=2", "window=16", "warmup=1", "steps=2"]
+        main(["train", "tokenizer", *data, *begin, "--out", str(folder / "tokenizer"), *settings(few)])
+        parts = [*data, "--tokenizer", str(folder / "tokenizer")]
+        little = [*LANGUAGE, "steps=1", "rate=1e-9", f"base.name={trained / 'base'}"]
+        main(["train", "language", *parts, *begin, "--out", str(folder / "language"), *settings(little)])
+        main(["bundle", "pack", *parts, "--language", str(folder / "language"), "--out", str(folder / "bundle")])
+        bundles.append(folder / "bundle")
+    _, fewer, more = (open_bundle(bundle) for bundle in bundles)
+    old, new = fewer.tokenizer(), more.tokenizer()
+    changed = {name.split(".")[0] for name, value in old.state_dict().items() if not torch.equal(value, new.state_dict()[name])}
+    assert changed == {"decoder"}
+    dataset = Dataset(trained / "data")
+    dataset.mean, dataset.std = fewer.mean, fewer.std
+    new.decoder.load_state_dict(old.decoder.state_dict())
+    before, after = (reconstruction_errors(model, dataset, dataset.split("train"), "cpu")["aligned_mm"] for model in (old, new))
+    assert after < before
+    known, learned = fewer.adapter_tensors(), more.adapter_tensors()
+    torch.testing.assert_close(learned["finer.embeddings"][:1], known["finer.embeddings"])
+    for name, value in known.items():
+        if name.startswith(("motion.", "finer.readers.0")):
+            torch.testing.assert_close(learned[name], value)
+    assert "finer.readers.1.mix.weight" in learned
+
+
+def test_a_bundle_of_more_levels_is_no_beginning(trained):
+    from backend.models.bundle import open_bundle
+    from backend.tokenizer.vqvae import VQVAEConfig
+    from backend.training.tokenizer import TokenizerTrainee, TokenizerTraining
+
+    begin = open_bundle(trained / "bundle")
+    fewer = VQVAEConfig(**{**vars(begin.network), "levels": begin.network.levels - 1})
+    with pytest.raises(ValueError, match="the settings ask for"):
+        TokenizerTrainee(Dataset(trained / "data"), TokenizerTraining(fewer, window=16), "cpu", begin)
+
+
+def test_clips_that_many_others_are_like_are_drawn_less_often():
+    from backend.data.dataset import Clip
+    from backend.data.sources import Caption
+    from backend.training.scenes import Scenes
+
+    walks = [Clip(f"{i}", "train", 90 * i, 90, (Caption(f"walk number {i}."), Caption("a person walks."))) for i in range(16)]
+    kick = Clip("kick", "train", 0, 90, (Caption("a person kicks."),))
+    odds = Scenes([*walks, kick], evenness=0.5).clip_odds
+    np.testing.assert_allclose(odds, [1 / 4 / 5] * 16 + [1 / 5])
+
+
 def test_a_language_model_goes_on_with_a_bundles_tokenizer(trained, tmp_path):
     from backend.models.bundle import open_bundle
 
@@ -281,8 +336,8 @@ def test_rows_are_carried_over_to_the_codes_of_another_tokenizer(trained):
     trainee = LanguageTrainee(dataset, tokenizer, config, "cpu", begin)
     tensors = begin.adapter_tensors()
     assert trainee.model.motion is not None and trainee.model.head is not None
-    torch.testing.assert_close(trainee.model.motion.data[after], tensors["motion.embeddings"].float()[before], rtol=0, atol=1e-3)
-    torch.testing.assert_close(trainee.model.head.data[after], tensors["motion.rows"].float()[before], rtol=0, atol=1e-3)
+    torch.testing.assert_close(trainee.model.motion.data[after], tensors["motion.embeddings"].float()[before], rtol=0, atol=3e-3)
+    torch.testing.assert_close(trainee.model.head.data[after], tensors["motion.rows"].float()[before], rtol=0, atol=3e-3)
 
 
 def test_turns_are_what_explains_how_captured_clips_turn():

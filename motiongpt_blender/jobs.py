@@ -14,7 +14,7 @@ from .animation import history, result
 from .animation.action import require_animatable
 from .animation.preview import Preview
 from .asking import make_inbetween_order, make_order
-from .handle import Handle
+from .handle import Handle, scene_of
 from .keyed import between_keys
 from .orders import Order
 from .path import distance_from
@@ -99,9 +99,9 @@ def submit(context: bpy.types.Context, armature: bpy.types.Object, order: Order,
 
 
 def find(character: Handle) -> bpy.types.Object:
-    """The character's armature, fit to be keyed; MotionGPTError if it is not, or gone."""
-    armature = character.find()
-    if armature is None:
+    """The character's armature, in whatever scene, fit to be keyed; MotionGPTError if it is not, or gone."""
+    armature = character.find_in(bpy.data.objects)
+    if armature is None or not armature.users_scene:
         raise MotionGPTError(
             Code.INVALID_PARAMS, f"{character.name} is no longer in the scene, so the clip was not written.", "Generate it again."
         )
@@ -155,7 +155,7 @@ def _deliver(character: Handle, order: Order, reply: messages.GenerateReply) -> 
         clips.append(clip)
     fitted = yield from result.fit(there, clips, order)
     actions = yield from result.put(there, order, fitted, session.model.bundle if session.model else "")
-    session.note = _tell(order, actions[0], off_path)
+    session.note = _tell(order, scene_of(there()), actions[0], off_path)
     push_undo("Generate Motion")
 
 
@@ -164,9 +164,8 @@ def push_undo(message: str) -> None:
     bpy.ops.ed.undo_push(message=message)
 
 
-def _tell(order: Order, action: bpy.types.Action, off_path: float) -> str:
-    """What has become of the order, in words; the scene is lengthened where that was asked for."""
-    scene = bpy.context.scene
+def _tell(order: Order, scene: bpy.types.Scene, action: bpy.types.Action, off_path: float) -> str:
+    """What has become of the order, in words; the character's scene is lengthened where that was asked for."""
     words = [f"{action.name}: frames {order.start} to {order.end}"]
     if off_path:
         words.append(f"At most {off_path * 100:.0f} cm off the path")

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...backend.motion.clip import Clip
 from ...backend.protocol.errors import Code, MotionGPTError
-from ..handle import Handle
+from ..handle import Handle, depsgraph_of
 from ..orders import Order
 from ..steps import Steps
 from .action import Channel, action_name, assign, data_path, group_name, new_action, own_bag, read_value, write_track
@@ -47,9 +47,10 @@ def require_target(armature: bpy.types.Object, mode: str) -> None:
 
 def fit(find: Find, clips: Sequence[Clip], order: Order) -> Steps[list[Fitted]]:
     """The finished clips of an order on the character's bones; the character is read once, in the second step."""
-    bpy.context.evaluated_depsgraph_get()  # brings the scene up to date, which takes Blender as long as it takes
+    depsgraph_of(find())
     yield
-    puppet = read_puppet(find(), bpy.context.evaluated_depsgraph_get(), clips[0], order.fixed, order.origin)
+    armature = find()
+    puppet = read_puppet(armature, depsgraph_of(armature), clips[0], order.fixed, order.origin)
     bones, fitted = order.delivery.bones, []
     for clip in clips:
         yield

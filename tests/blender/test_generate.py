@@ -194,6 +194,33 @@ def test_character_that_is_gone_gets_nothing(session, rig):
     assert not bpy.data.actions
 
 
+def test_character_in_a_scene_that_is_not_shown_gets_its_clip(session, rig):
+    generate()
+    expected = [posed_joints(rig, frame) for frame in (1, 12, 24)]
+    bpy.context.scene.frame_set(1)
+    rig.animation_data_clear()
+    scene, window, other = bpy.context.scene, bpy.context.window_manager.windows[0], bpy.data.scenes.new("Other")
+    scene.frame_end = other.frame_end = 10
+    generate(wait=False, extend_scene=True)
+    window.scene = other
+    try:
+        session.wait()
+    finally:
+        window.scene = scene
+    np.testing.assert_allclose([posed_joints(rig, frame) for frame in (1, 12, 24)], expected, atol=1e-4)
+    assert (scene.frame_end, other.frame_end) == (24, 10)
+    bpy.data.scenes.remove(other)
+
+
+def test_character_in_no_scene_gets_nothing(session, rig):
+    generate(wait=False)
+    for collection in rig.users_collection:
+        collection.objects.unlink(rig)
+    with pytest.raises(MotionGPTError, match="is no longer in the scene"):
+        session.wait()
+    assert not bpy.data.actions
+
+
 def test_renamed_character_gets_its_clip(session, rig):
     generate(wait=False)
     rig.name = "Anna"

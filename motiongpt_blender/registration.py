@@ -22,7 +22,6 @@ CLASSES: tuple[type, ...] = (
     properties.MotionGPTKeyPose,
     properties.MotionGPTSettings,
     properties_character.MotionGPTBones,
-    properties_character.MotionGPTPosedBone,
     properties_character.MotionGPTCharacter,
     properties_batch.MotionGPTSegment,
     properties_batch.MotionGPTBatchRow,
@@ -133,6 +132,7 @@ def _handlers() -> Iterator[tuple[list, Callable]]:
         yield events.exit_pre, _before_exit
     for event in (events.undo_pre, events.redo_pre, events.save_pre, events.render_init):
         yield event, _end_preview
+    yield events.save_pre, _before_save
     yield events.frame_change_pre, _before_frame_change
     for event in (events.undo_post, events.redo_post, events.load_post):
         yield event, _heal
@@ -158,6 +158,11 @@ def _before_exit(*_: object) -> None:
 @bpy.app.handlers.persistent
 def _end_preview(*_: object) -> None:
     jobs.preview.end()
+
+
+@bpy.app.handlers.persistent
+def _before_save(*_: object) -> None:
+    properties_character.keep_on_overrides()
 
 
 @bpy.app.handlers.persistent

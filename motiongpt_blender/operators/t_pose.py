@@ -21,4 +21,4 @@ class MOTIONGPT_OT_forget_t_pose(OfCharacter):
     bl_description = "Work the T-pose out from the rest pose again"
 
     def change(self, armature: bpy.types.Object) -> None:
-        armature.motiongpt.t_pose.clear()
+        armature.motiongpt.t_pose = ""

@@ -48,12 +48,6 @@ class MOTIONGPT_PT_character(_CharacterPanel):
             layout.label(text="Looking at its bones", icon="SORTTIME")
         else:
             layout.label(text="Not recognised", icon="ERROR")
-        column = layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
-        column.prop(armature.motiongpt, "root_motion")
-        if isinstance(mapping, Mapping) and mapping.controls:
-            column.prop(armature.motiongpt, "limbs")
         row = layout.row(align=True)
         if armature.motiongpt.kind:
             row.operator(operators.MOTIONGPT_OT_detect_rig.bl_idname, text="Detect Again", icon="FILE_REFRESH")

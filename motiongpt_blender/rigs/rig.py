@@ -5,7 +5,7 @@ object's own place, turn and scale drop out. The rig's frame (up, left, size, fl
 centimetres or with Y up read the same. Joints that a rig lacks turn as those around them.
 """
 
-from collections.abc import Iterable, Sequence
+import json
 from dataclasses import dataclass
 
 import bpy
@@ -52,9 +52,9 @@ def read_rig(armature: bpy.types.Object) -> Rig:
     mapping = find_mapping(armature)
     joints = tuple(joint for joint, name in enumerate(SMPL.joints) if name in mapping.bones)
     bones = tuple(mapping.bones[SMPL.joints[joint]] for joint in joints)
-    told = {bone.name: bone for bone in armature.motiongpt.t_pose}
+    told = json.loads(armature.motiongpt.t_pose or "{}")  # rotation and head of each bone, in armature space
     is_told = told.keys() >= set(bones)
-    heads = [told[bone].head if is_told else armature.data.bones[bone].head_local for bone in bones]
+    heads = [told[bone][1] if is_told else armature.data.bones[bone].head_local for bone in bones]
     at = {SMPL.joints[joint]: np.array(head) for joint, head in zip(joints, heads, strict=True)}
     feet = [armature.pose.bones[bone].head for bone, joint in zip(bones, joints, strict=True) if SMPL.joints[joint].endswith("foot")]
     stance = find_stance(at, np.array(feet), is_told)
@@ -66,7 +66,7 @@ def read_rig(armature: bpy.types.Object) -> Rig:
         )
     rest, heads = read_rest(stance, [armature.data.bones[bone] for bone in bones])
     if is_told:
-        posed = rotations.multiply(stance.to_canonical, np.array([told[bone].rotation for bone in bones]))
+        posed = rotations.multiply(stance.to_canonical, np.array([told[bone][0] for bone in bones]))
         stance.turns[list(joints)] = rotations.multiply(posed, rotations.inverse(rest))
     return Rig(bones, joints, mapping.controls, stance, rest, heads)
 
@@ -75,21 +75,14 @@ def tell_t_pose(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> N
     """Keep with the armature that its evaluated pose is the T-pose; MotionGPTError if it is no character's, or does not stand."""
     bones = find_mapping(armature).bones.values()
     posed = armature.evaluated_get(depsgraph).pose.bones
-    before = [(bone.name, tuple(bone.rotation), tuple(bone.head)) for bone in armature.motiongpt.t_pose]
-    _keep_t_pose(armature, [(name, posed[name].matrix.to_quaternion(), posed[name].head) for name in bones])
+    before = armature.motiongpt.t_pose
+    told = {name: (tuple(posed[name].matrix.to_quaternion()), tuple(posed[name].head)) for name in bones}
+    armature.motiongpt.t_pose = json.dumps(told)
     try:
         read_rig(armature)
     except MotionGPTError:
-        _keep_t_pose(armature, before)
+        armature.motiongpt.t_pose = before
         raise
-
-
-def _keep_t_pose(armature: bpy.types.Object, bones: Iterable[tuple[str, Sequence[float], Sequence[float]]]) -> None:
-    kept = armature.motiongpt.t_pose
-    kept.clear()
-    for name, rotation, head in bones:
-        bone = kept.add()
-        bone.name, bone.rotation, bone.head = name, rotation, head
 
 
 def read_pose(rig: Rig, armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[np.ndarray, np.ndarray]:

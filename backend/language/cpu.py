@@ -144,14 +144,25 @@ class CpuReadOut:
 
     def finer_logits(self, hidden: Tensor, chosen: Tensor) -> Tensor:
         """Scores (B, codes) of the next finer code after the row and the finer codes `chosen (B, n)`."""
-        state, mixed = (_empty(len(hidden), self._readers.mix_bias.shape[1]) for _ in range(2))
-        scores = _empty(len(hidden), self._readers.rows_bias.shape[1])
+        state, mixed, scores = self._room(len(hidden))
         self._run(self._kernels.read, hidden, chosen.numpy(), self._readers, state, mixed, scores)
         return torch.from_numpy(scores[:, : self._readers.finer.shape[1]])
 
-    def _run(self, function: Callable[..., None], hidden: Tensor, *arguments: Any) -> None:
+    def choose_finer(self, hidden: Tensor, rows: Tensor, guidance: float, temperature: float, top_k: int, dice: Tensor) -> Tensor:
+        """Codes (B, levels) with the `rows (B,)` as their first, as `dice (levels, B)` fall, after hidden states (B or 2 B, width)."""
+        chosen = np.zeros((len(rows), len(dice)), np.int64)
+        chosen[:, 0] = rows.numpy()
+        choice = float(guidance), float(temperature), int(top_k), dice.contiguous().numpy()
+        self._run(self._kernels.read_all, hidden, chosen, self._readers, *choice, *self._room(len(hidden)), few=0)
+        return torch.from_numpy(chosen)
+
+    def _room(self, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        inner, codes = self._readers.mix_bias.shape[1], self._readers.rows_bias.shape[1]
+        return _empty(rows, inner), _empty(rows, inner), _empty(rows, codes)
+
+    def _run(self, function: Callable[..., None], hidden: Tensor, *arguments: Any, few: int = _FEW) -> None:
         team = self._engine.team
-        threads = team.size if len(hidden) >= _FEW else 1
+        threads = team.size if len(hidden) >= few else 1
         team.run(function, hidden.contiguous().numpy(), *arguments, threads=threads)
 
 

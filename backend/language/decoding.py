@@ -118,6 +118,13 @@ class Model(Protocol):
 
     def finer_logits(self, hidden: Tensor, chosen: Tensor) -> Tensor: ...
 
+    def choose_finer(self, hidden: Tensor, rows: Tensor, sampling: Sampling, guided: bool, dice: Tensor) -> Tensor | None:
+        """A position's codes (B, levels) after the `rows (B,)` chosen first, as `dice (levels, B)` fall, all in one go.
+
+        None if the model does not do that; then `finer_logits` are asked for level after level.
+        """
+        ...
+
 
 class Cancelled(Exception):
     """Decoding was told to stop."""
@@ -238,12 +245,8 @@ def _grow(
                 asked, unasked = logits.log_softmax(-1).chunk(2)
             still_growing = torch.tensor([rows is not None for rows in legal])
             agreement.nats += (asked - unasked).gather(-1, picked)[:, 0] * still_growing
-        for level in range(1, vocabulary.levels):
-            finer = model.finer_logits(hidden, _for_each_prompt(picked.to(hidden.device), len(hidden))).cpu()
-            scores = _guide(finer, sampling, guided)
-            scores = scores if pull is None or drawn is None else pull(scores, picked, drawn)
-            code = choose_rows(scores, torch.ones_like(scores, dtype=torch.bool), sampling, dice[level])
-            picked = torch.cat([picked, code[:, None]], dim=-1)
+        at_once = model.choose_finer(hidden, picked[:, 0], sampling, guided, dice) if drawn is None else None
+        picked = _finer(model, hidden, picked, sampling, guided, dice, pull, drawn) if at_once is None else at_once
         positions = [tuple(position) for position in picked.tolist()]
         for rows, position, mine in zip(chosen, positions, legal, strict=True):
             if mine is not None:
@@ -255,6 +258,26 @@ def _grow(
             made = made if made is None else torch.cat([made, picked[:, None]], dim=1)
             sequences.feed(_told(model, chosen, made, courses, len(hidden), 1))
     return [vocabulary.codes(rows) for rows in chosen]
+
+
+def _finer(
+    model: Model,
+    hidden: Tensor,
+    picked: Tensor,
+    sampling: Sampling,
+    guided: bool,
+    dice: Tensor,
+    pull: Pull | None,
+    drawn: tuple[Tensor, Tensor] | None,
+) -> Tensor:
+    """A position's codes (B, levels) after the rows `picked (B, 1)`, level after level."""
+    for level in range(1, model.vocabulary.levels):
+        finer = model.finer_logits(hidden, _for_each_prompt(picked.to(hidden.device), len(hidden))).cpu()
+        scores = _guide(finer, sampling, guided)
+        scores = scores if pull is None or drawn is None else pull(scores, picked, drawn)
+        code = choose_rows(scores, torch.ones_like(scores, dtype=torch.bool), sampling, dice[level])
+        picked = torch.cat([picked, code[:, None]], dim=-1)
+    return picked
 
 
 def _drawn(pulls: Sequence[tuple[Tensor, Tensor]], chosen: Sequence[Sequence[Position]]) -> tuple[Tensor, Tensor] | None:

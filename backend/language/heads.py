@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .course import CourseRows, course_of
+from .decoding import Sampling
 from .finer import FinerCodes
 from .odometry import Odometry
 from .prompts import Instruction
@@ -142,6 +143,10 @@ class MotionHeads(nn.Module):
         for table, code in zip(self.finer.embeddings, chosen[..., 1:].unbind(-1), strict=False):
             so_far = so_far + table[code]
         return self.finer.logits(chosen.shape[-1] - 1, hidden.float(), so_far.float())
+
+    def choose_finer(self, hidden: Tensor, rows: Tensor, sampling: Sampling, guided: bool, dice: Tensor) -> Tensor | None:
+        """A position's codes in one go, as decoding asks for them: here there is none."""
+        return None
 
     def head_tensors(self) -> dict[str, Tensor]:
         """The tensors of the motion rows, as an adapter's file names them."""

@@ -5,7 +5,7 @@ bfloat16) and read once, in order, for all rows of the batch. int8 weights are m
 well, in whole numbers, of which processors multiply and add two or four times as many at once as of float32; all other sums are
 float32. Compiling takes seconds, once on a computer.
 
-`forward` and `read` are gone through by several threads side by side, each called with its `part` of `parts`. A thread computes
+`forward`, `read` and `read_all` are gone through by several threads side by side, each called with its `part` of `parts`. A thread computes
 some of the outputs, or some of the heads, of every step, and where the next step needs them all it waits for the others (`_meet`):
 waking a thread for every step would take longer than many of the steps. What all see is allocated by the caller.
 
@@ -157,13 +157,68 @@ def read(
 
     `state` and `mixed` (B, inner) are room to work in.
     """
-    level, plain, normed = chosen.shape[1] - 1, np.ones(hidden.shape[1], _float), np.empty_like(hidden)
+    normed, sums = np.empty_like(hidden), np.empty((len(chosen), hidden.shape[1]), _float)
+    _normalise(hidden, np.ones(hidden.shape[1], _float), _EPSILON, normed)
+    _embed(chosen, readers, sums)
+    _read(_given(normed, readers.hidden.weights), sums, readers, chosen.shape[1] - 1, state, mixed, scores, part, parts, arrivals)
+
+
+@njit(**_PLAIN, cache=True)
+def read_all(
+    part: int,
+    parts: int,
+    arrivals: np.ndarray,
+    hidden: np.ndarray,
+    chosen: np.ndarray,
+    readers: Readers,
+    guidance: float,
+    temperature: float,
+    top_k: int,
+    dice: np.ndarray,
+    state: np.ndarray,
+    mixed: np.ndarray,
+    scores: np.ndarray,
+) -> None:
+    """Choose all finer codes of a position after the rows in the first column of `chosen (B, levels)`, into the others.
+
+    `hidden (B, width)`, or twice as many where decoding is guided: those with the caption, and below them those without. `dice`
+    (levels, B) fall from 0 to 1, and choose as in `draw`. `state` and `mixed` (as many as hidden, inner) and `scores` are room to
+    work in. It is what `read` and `draw` do one after another, without what each call and each wait for a thread takes.
+    """
+    count, codes = len(chosen), readers.finer.shape[1]
+    normed, sums = np.empty_like(hidden), np.empty((count, hidden.shape[1]), _float)
+    _normalise(hidden, np.ones(hidden.shape[1], _float), _EPSILON, normed)
+    given = _given(normed, readers.hidden.weights)
+    _embed(chosen[:, :1], readers, sums)
+    for level in range(chosen.shape[1] - 1):
+        _read(given, sums, readers, level, state, mixed, scores, part, parts, arrivals)
+        _meet(arrivals, parts)
+        begin, end = _share(count, 1, part, parts)
+        for b in range(begin, end):
+            mine = scores[b, :codes]
+            if len(hidden) > count:
+                for i in range(codes):
+                    mine[i] = scores[count + b, i] + (mine[i] - scores[count + b, i]) * _float(guidance)
+            chosen[b, level + 1] = _draw(mine, temperature, top_k, dice[level + 1, b])
+        _meet(arrivals, parts)
+        for b in range(count):
+            sums[b] += readers.finer[level, chosen[b, level + 1]]
+
+
+@njit(**_PLAIN)
+def _read(given, sums, readers, level, state, mixed, scores, part, parts, arrivals):
+    """A part of the scores of a level, after what is `given` of hidden states and the `sums (n, width)` of what is chosen.
+
+    Of hidden states there may be several times as many as of sums, which then go round.
+    """
+    normed = np.empty_like(sums)
     begin, end = _share(state.shape[1], OUTPUTS, part, parts)
-    state[:, begin:end] = readers.hidden_bias[level, begin:end]
-    _normalise(hidden, plain, _EPSILON, normed)
-    _multiply(_given(normed, readers.hidden.weights), readers.hidden, level, state, begin, end)
-    _normalise(_embedded(chosen, readers), plain, _EPSILON, normed)
-    _multiply(_given(normed, readers.chosen.weights), readers.chosen, level, state, begin, end)
+    _normalise(sums, np.ones(sums.shape[1], _float), _EPSILON, normed)
+    mixed[: len(sums), begin:end] = 0
+    _multiply(_given(normed, readers.chosen.weights), readers.chosen, level, mixed, begin, end)
+    for row in range(len(state)):
+        state[row, begin:end] = readers.hidden_bias[level, begin:end] + mixed[row % len(sums), begin:end]
+    _multiply(given, readers.hidden, level, state, begin, end)
     _silu(state, begin, end)
     _meet(arrivals, parts)
     mixed[:, begin:end] = readers.mix_bias[level, begin:end]
@@ -184,20 +239,24 @@ def draw(scores: np.ndarray, legal: np.ndarray, temperature: float, top_k: int, 
     """
     drawn = np.empty(len(scores), np.int64)
     for b in range(len(scores)):
-        mine = np.where(legal[b], scores[b], _float(-np.inf))
-        best = np.argmax(mine)
-        drawn[b] = best
-        if temperature == 0:
-            continue
-        floor = np.partition(mine, len(mine) - top_k)[len(mine) - top_k] if 0 < top_k < len(mine) else _float(-np.inf)
-        weights = _weights(mine, mine[best], floor, _float(1) / _float(temperature))
-        left = dice[b] * weights.sum()
-        for row in range(len(mine)):
-            left -= weights[row]
-            if left < 0:
-                drawn[b] = row
-                break
+        drawn[b] = _draw(np.where(legal[b], scores[b], _float(-np.inf)), temperature, top_k, dice[b])
     return drawn
+
+
+@njit(nogil=True)
+def _draw(mine, temperature, top_k, die):
+    """One index of scores `mine (R,)`, as `draw` says."""
+    best = np.argmax(mine)
+    if temperature == 0:
+        return best
+    floor = np.partition(mine, len(mine) - top_k)[len(mine) - top_k] if 0 < top_k < len(mine) else _float(-np.inf)
+    weights = _weights(mine, mine[best], floor, _float(1) / _float(temperature))
+    left = die * weights.sum()
+    for row in range(len(mine)):
+        left -= weights[row]
+        if left < 0:
+            return row
+    return best
 
 
 @njit(**_PLAIN)
@@ -516,14 +575,12 @@ def _exp(x):
 
 
 @njit(**_PLAIN)
-def _embedded(chosen, readers):
-    """Sums (B, width) of the embeddings of a row and the finer codes after it, `chosen (B, n)`."""
-    sums = np.empty((len(chosen), readers.first.shape[1]), _float)
+def _embed(chosen, readers, sums):
+    """The embeddings of a row and the finer codes after it, `chosen (B, n)`, added up into `sums (B, width)`."""
     for b in range(len(chosen)):
         sums[b] = readers.first[chosen[b, 0]]
         for level in range(chosen.shape[1] - 1):
             sums[b] += readers.finer[level, chosen[b, level + 1]]
-    return sums
 
 
 @njit(**_PLAIN)

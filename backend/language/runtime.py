@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from .decoding import Sampling
 from .engine import Checkpoint, Engine, make_engine, one_thread
 from .heads import AdapterConfig, MotionHeads
 
@@ -45,6 +46,12 @@ class EngineModel(MotionHeads):
 
     def finer_logits(self, hidden: Tensor, chosen: Tensor) -> Tensor:
         return super().finer_logits(hidden, chosen) if self._read_out is None else self._read_out.finer_logits(hidden, chosen)
+
+    def choose_finer(self, hidden: Tensor, rows: Tensor, sampling: Sampling, guided: bool, dice: Tensor) -> Tensor | None:
+        if self._read_out is None or self.finer is None:
+            return None
+        guidance = sampling.guidance if guided else 1.0
+        return self._read_out.choose_finer(hidden, rows, guidance, sampling.temperature, sampling.top_k, dice)
 
     def base_rows(self) -> Tensor:
         assert self._base_rows is not None

@@ -80,7 +80,7 @@ def make_inbetween_order(
         segments=(messages.Segment(asked.prompt.strip(), count),),
         fps=fps,
         seed=asked.seed,
-        poses=_in_clip(poses_at(armature, frames), start, count),
+        poses=_in_clip(poses_at(armature, frames, travelling=True), start, count),
         samples=asked.variations,
         candidates=asked.candidates,
         lock_feet=asked.lock_feet,

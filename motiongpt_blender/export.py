@@ -9,12 +9,11 @@ import bpy
 import numpy as np
 
 from ..backend.files import write_whole
-from ..backend.motion import rotations
 from ..backend.motion.amass import to_amass
 from ..backend.motion.bvh import to_bvh
 from ..backend.protocol import messages
 from ..backend.protocol.errors import Code, MotionGPTError
-from .rigs.rig import Rig, read_pose, read_rig
+from .rigs.rig import carried, read_pose, read_rig
 
 FORMATS: dict[str, Callable[[np.ndarray, np.ndarray, float], bytes]] = {
     ".bvh": lambda local, root, fps: to_bvh(local, root, fps).encode("ascii"),
@@ -55,7 +54,7 @@ def read_motion(context: bpy.types.Context, armature: bpy.types.Object, frames: 
     finally:
         scene.frame_set(current, subframe=subframe)
     local, root = (np.array(part) for part in zip(*poses, strict=True))
-    return _carried(rig, local, root, np.linalg.inv(places[0]) @ np.array(places))
+    return carried(rig, local, root, np.linalg.inv(places[0]) @ np.array(places))
 
 
 def _action_range(armature: bpy.types.Object) -> tuple[int, int]:
@@ -63,14 +62,3 @@ def _action_range(armature: bpy.types.Object) -> tuple[int, int]:
     if action is None:
         raise MotionGPTError(Code.INVALID_PARAMS, f"{armature.name} plays no action.", "Give it one, or export the frames of the scene.")
     return math.floor(action.frame_range[0]), math.ceil(action.frame_range[1])
-
-
-def _carried(rig: Rig, local: np.ndarray, root: np.ndarray, carry: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The motion of a rig that is itself moved by `carry (T, 4, 4)` in its own space."""
-    turn = rotations.from_matrix(carry[:, :3, :3])
-    stance = rig.stance
-    turn = rotations.multiply(rotations.multiply(stance.to_canonical, turn), rotations.inverse(stance.to_canonical))
-    local = local.copy()
-    local[:, 0] = rotations.multiply(turn, local[:, 0])
-    place = np.einsum("tij,tj->ti", carry[:, :3, :3], stance.place_back(root)) + carry[:, :3, 3]
-    return rotations.continuous(local), stance.place(place)

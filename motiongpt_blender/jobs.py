@@ -11,7 +11,7 @@ from ..backend.protocol import messages
 from ..backend.protocol.errors import Code, MotionGPTError
 from . import orders
 from .animation import history, result
-from .animation.action import require_animatable
+from .animation.action import require_animatable, require_seen
 from .animation.preview import Preview
 from .asking import make_inbetween_order, make_order
 from .handle import Handle, scene_of
@@ -91,6 +91,7 @@ def submit(context: bpy.types.Context, armature: bpy.types.Object, order: Order,
     the clips are put where the order says, and that can be undone.
     """
     require_animatable(armature)
+    require_seen(armature)
     result.require_target(armature, order.delivery.mode)
     character = Handle.of(armature)
     on_preview = preview.follow(armature, order) if order.request.preview else None

@@ -4,8 +4,8 @@ import bpy
 import numpy as np
 
 from ..backend.protocol.errors import Code, MotionGPTError
+from .animation.action import channelbag
 from .animation.curves import keyed_frames
-from .animation.result import channelbag
 
 
 def between_keys(context: bpy.types.Context, armature: bpy.types.Object) -> list[int]:

@@ -1,14 +1,21 @@
 """Poses of a character as the protocol has them: as it stands, at other frames, and of a pose asset."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import bpy
+import numpy as np
 
 from ..backend.protocol import messages
+from .animation.action import channelbag
 from .animation.puppet import read_origin
 from .orders import OriginValue
-from .rigs.rig import read_pose, read_rig
+from .rigs.body import bones_above
+from .rigs.rig import carried, read_pose, read_rig
+from .steps import Steps
+
+_AT_ONCE = 16  # frames that are looked at in one step; making a scene to look at them in takes longer than they do
+_PLACES = ("location", "rotation_", "scale")
 
 
 def pose_now(armature: bpy.types.Object, context: bpy.types.Context) -> messages.Pose:
@@ -17,14 +24,57 @@ def pose_now(armature: bpy.types.Object, context: bpy.types.Context) -> messages
     return messages.Pose(context.scene.frame_current, *pose)
 
 
-def poses_at(armature: bpy.types.Object, frames: Iterable[int]) -> list[messages.Pose]:
-    """The poses that the character's animation gives it at frames of the scene."""
-    rig, poses = read_rig(armature), []
+def poses_at(armature: bpy.types.Object, frames: Iterable[int], travelling: bool = False) -> list[messages.Pose]:
+    """The poses that the character's animation gives it at frames of the scene.
+
+    They are those in the object's own space; if `travelling`, in that of the first frame, from which the object may go on.
+    """
+    rig, poses, places = read_rig(armature), [], []
     with _scene_of(armature) as scene:
         for frame in frames:
             scene.frame_set(frame)
-            poses.append(messages.Pose(frame, *read_pose(rig, armature, scene.view_layers[0].depsgraph)))
-    return poses
+            depsgraph = scene.view_layers[0].depsgraph
+            poses.append(messages.Pose(frame, *read_pose(rig, armature, depsgraph)))
+            places.append(np.array(armature.evaluated_get(depsgraph).matrix_local))
+    if not travelling or np.allclose(places, places[0]):
+        return poses
+    local, root = (np.array([getattr(pose, name) for pose in poses]) for name in ("rotations", "root_translation"))
+    local, root = carried(rig, local, root, np.linalg.inv(places[0]) @ np.array(places))
+    return [messages.Pose(pose.frame, *moved) for pose, *moved in zip(poses, local, root, strict=True)]
+
+
+def may_be_carried(armature: bpy.types.Object, bone: str) -> bool:
+    """Whether anything but its own channels may move a bone from frame to frame: the object, or the bones that it goes along with."""
+    above = [other.name for other in bones_above(armature.pose.bones[bone])]
+    if armature.constraints or any(armature.pose.bones[name].constraints for name in above):
+        return True
+    data, bag = armature.animation_data, channelbag(armature)
+    if data is None:
+        return False
+    if data.use_nla and any(track.strips and not track.mute for track in data.nla_tracks):
+        return True
+    theirs = tuple(f'pose.bones["{bpy.utils.escape_identifier(name)}"]' for name in above)
+    paths = [curve.data_path for curve in (*data.drivers, *(bag.fcurves if bag else ()))]
+    return any(path.startswith(theirs) or path.removeprefix("delta_").startswith(_PLACES) for path in paths)
+
+
+def carried_along(find: Callable[[], bpy.types.Object], bone: str, frames: Sequence[int]) -> Steps[tuple[np.ndarray, np.ndarray]]:
+    """How a bone is taken along at frames of the scene, looked up in steps: matrices `(T, 4, 4)`.
+
+    They are those of the object, in its own space of the first frame, and of the bone's parent in the object.
+    """
+    places, parents = [], []
+    for first in range(0, len(frames), _AT_ONCE):
+        yield
+        armature = find()
+        with _scene_of(armature) as scene:
+            for frame in frames[first : first + _AT_ONCE]:
+                scene.frame_set(frame)
+                shown = armature.evaluated_get(scene.view_layers[0].depsgraph)
+                parent = shown.pose.bones[bone].parent
+                places.append(np.array(shown.matrix_local))
+                parents.append(np.array(parent.matrix) if parent else np.eye(4))
+    return np.linalg.inv(places[0]) @ np.array(places), np.array(parents)
 
 
 def origin_at(armature: bpy.types.Object, frame: int) -> tuple[OriginValue, ...]:

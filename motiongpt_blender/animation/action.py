@@ -42,6 +42,22 @@ def require_animatable(obj: bpy.types.Object) -> None:
         raise MotionGPTError(Code.INVALID_PARAMS, f"An NLA strip of {obj.name} is being edited.", "Leave the tweak mode of the NLA first.")
 
 
+def require_seen(armature: bpy.types.Object) -> None:
+    """MotionGPTError if what `armature` shows is something else than what its action says."""
+    if armature.data.pose_position == "REST":
+        raise MotionGPTError(
+            Code.INVALID_PARAMS, f"{armature.name} is shown in its rest position.", "Switch it to Pose Position, under Data > Pose."
+        )
+    data = armature.animation_data
+    strips = data and data.use_nla and any(track.strips and not track.mute for track in data.nla_tracks)
+    if strips and (data.action_blend_type != "REPLACE" or data.action_influence < 1.0):
+        raise MotionGPTError(
+            Code.INVALID_PARAMS,
+            f"The action of {armature.name} is blended with its NLA strips.",
+            "Set its blending to Replace and its influence to 1 in the NLA, or mute the tracks.",
+        )
+
+
 def new_action(obj: bpy.types.Object, name: str) -> bpy.types.Action:
     """An action with a slot for `obj` and no keys yet; `obj` is not given it."""
     action = bpy.data.actions.new(name)
@@ -115,3 +131,15 @@ def set_value(obj: bpy.types.Object, bone: str, name: str, value: Sequence[float
 
 def _custom(name: str) -> str:
     return bpy.utils.unescape_identifier(name.removeprefix('["').removesuffix('"]'))
+
+
+def channelbag(armature: bpy.types.Object, action: bpy.types.Action | None = None) -> bpy.types.ActionChannelbag | None:
+    """The curves that move `armature`: of the action it plays, or of a copy of that."""
+    data = armature.animation_data
+    action = action or (data and data.action)
+    if not data or not action or data.action_slot is None:
+        return None
+    slot = action.slots.get(data.action_slot.identifier)
+    if slot is None:
+        return None
+    return next((bag for layer in action.layers for strip in layer.strips if (bag := strip.channelbag(slot))), None)

@@ -51,12 +51,21 @@ def to_euler(order: str, q: np.ndarray) -> np.ndarray:
     return np.array(angles)
 
 
-def nearest_form(property: str, values: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Of the ways to say the same rotations `values (T, n)` that whose first is nearest to `reference (n,)`; places are as they are."""
+def nearest_form(property: str, values: np.ndarray, reference: np.ndarray, mode: str = "") -> np.ndarray:
+    """Of the ways to say the same rotations `values (T, n)` that whose first is nearest to `reference (n,)`; places are as they are.
+
+    With the rotation `mode`, Euler angles may also be turned over: half turns of the outer two and the middle one to the other side.
+    """
     if property == "rotation_quaternion":
         return values if values[0] @ reference >= 0 else -values
     if property == "rotation_euler":
-        return values + 2 * np.pi * np.round((reference - values[0]) / (2 * np.pi))
+        forms = [values]
+        if sorted(mode) == ["X", "Y", "Z"]:
+            middle = "XYZ".index(mode[1])
+            forms.append(values + np.pi)
+            forms[1][:, middle] = np.pi - values[:, middle]
+        forms = [form + 2 * np.pi * np.round((reference - form[0]) / (2 * np.pi)) for form in forms]
+        return min(forms, key=lambda form: np.abs(form[0] - reference).sum())
     if property == "rotation_axis_angle" and values[0, 1:] @ reference[1:] < 0:
         return -values
     return values

@@ -25,6 +25,9 @@ def puppet_channels(puppet: Puppet, clip: Clip, fixed: Sequence[int] = ()) -> St
     """
     motion = yield from retarget(puppet.body, clip, fixed, puppet.whole)
     stance, root, way = puppet.rig.stance, puppet.root, []
+    if puppet.carried:
+        by_object, by_bone = puppet.carried
+        motion = by_bone.taken_off(by_object.taken_off(motion, by_bone=False), by_bone=True)
     if root:
         yield
         ground = find_ground(clip, fixed[0] if fixed else 0, turns=not root.turning.lock.elements)
@@ -105,6 +108,7 @@ def _object_takes(root: RootObject, stance: Stance, ground: Ground) -> list[Chan
     """How the object takes a clip's way over the floor."""
     back, mode = rotations.inverse(stance.to_canonical), root.turning.mode
     turn = rotations.multiply(rotations.multiply(back, ground.turn), stance.to_canonical)
+    turn = turn * [1.0, *(root.mirrored * root.mirrored.prod())]  # as it is seen from outside a mirrored object
     origin = stance.place_back(rotations.rotate(ground.turn, stance.place(np.zeros(3))) + ground.move)
     channels = [Channel("", "location", root.location + origin @ root.basis.T, root.held)]
     if not root.turning.lock.elements:

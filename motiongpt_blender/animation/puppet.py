@@ -12,7 +12,9 @@ from ...backend.motion.clip import Clip
 from ...backend.protocol.errors import Code, MotionGPTError
 from ..orders import OriginValue
 from ..rigs.body import Body, find_limb_scales, find_root_bone, location_space, read_body, space_of
-from ..rigs.controls import Controls, Limbs
+from ..rigs.controls import Limbs
+from ..rigs.mapping import find_mapping
+from ..rigs.retarget import Ground
 from ..rigs.rig import Rig, read_bones, read_pose, read_rig
 from .action import Channel, read_value, set_value
 from .channels import rotation_property
@@ -52,11 +54,15 @@ class RootBone:
 
 @dataclass(frozen=True)
 class RootObject:
-    """The object: its location `(3,)`, the axes and scales `basis (3, 3)` that its own channels give it, the elements held."""
+    """The object: its location `(3,)`, the axes and scales `basis (3, 3)` that its own channels give it, the elements held.
+
+    `mirrored (3,)` are -1 for axes along which it is mirrored, and 1 for the others.
+    """
 
     turning: Turning
     location: np.ndarray
     basis: np.ndarray
+    mirrored: np.ndarray
     held: tuple[int, ...]
 
 
@@ -66,7 +72,8 @@ class Puppet:
 
     `whole` is the body with limbs of their full lengths; `body` may have shorter ones, by scales that come with the switches.
     `placed` are the bones of `body` that are moved, `poles` those at which limbs point, `turned` those that are turned, by their
-    place in `body.bones`. `root` is what takes the character over the floor, if its hips do not.
+    place in `body.bones`. `root` is what takes the character over the floor, if its hips do not. `under (4, 4)` is the parent of what
+    moves the hips, in the armature; `carried` are the ways that other keys take the object and that parent in the frames of a clip.
     """
 
     rig: Rig
@@ -77,6 +84,8 @@ class Puppet:
     poles: Sequence[Placing]
     turned: Mapping[int, Turning]
     root: RootBone | RootObject | None
+    under: np.ndarray
+    carried: tuple[Ground, ...] = ()
 
 
 def read_puppet(
@@ -85,14 +94,16 @@ def read_puppet(
     clip: Clip | None = None,
     fixed: Sequence[int] = (),
     origin: Sequence[OriginValue] = (),
+    limbs: Limbs | None = None,
 ) -> Puppet:
     """MotionGPTError if the armature is not a character's. What takes it over the floor is read as if it were placed at `origin`.
+    Limbs are of the kind that the animator has set, if no other is asked for.
 
     If the character stands in a pose that the clip has at one of the frames `fixed`, and IK squeezes its limbs there, they are
     as short for all of the clip.
     """
-    rig, limbs = read_rig(armature), armature.motiongpt.limbs
-    switches = _switches(rig.controls, limbs, armature) if rig.controls else []
+    rig, limbs = read_rig(armature), limbs or armature.motiongpt.limbs
+    switches = find_switches(armature, limbs)
     posed = armature.evaluated_get(depsgraph).pose.bones
     held = bool(rig.controls) and _stands_in(rig, armature, depsgraph, clip, fixed)
     scales = [Channel(bone, "scale", np.full((1, 3), scale)) for bone, scale in find_limb_scales(rig, posed, held).items()]
@@ -120,6 +131,7 @@ def _read(
         [_placing(armature, posed[pole.bone]) for pole in body.poles],
         {bone: _turning(armature.pose.bones[body.bones[bone]], in_ik) for bone in body.keyed},
         _root(rig, armature, posed),
+        np.array(above.matrix) if (above := posed[body.bones[body.mover]].parent) else np.eye(4),
     )
 
 
@@ -133,13 +145,24 @@ def _turning(owner: bpy.types.PoseBone | bpy.types.Object, in_ik: set[str]) -> T
 
 
 def read_origin(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[OriginValue, ...]:
-    """How that is placed which takes the character over the floor, if its hips do not; MotionGPTError if there is no such bone."""
-    shown = armature.evaluated_get(depsgraph)
-    root = _find_root(read_rig(armature), armature, shown.pose.bones)
+    """How that is placed which takes the character over the floor, if its hips do not; MotionGPTError if nothing can take it there."""
+    shown, rig = armature.evaluated_get(depsgraph), read_rig(armature)
+    root = _find_root(rig, armature, shown.pose.bones)
     if root is None:
+        _require_free_hips(rig, armature)
         return ()
     turned, _ = rotation_property((shown.pose.bones[root] if root else shown).rotation_mode)
     return tuple(OriginValue(root, name, read_value(shown, root, name)) for name in ("location", turned))
+
+
+def _require_free_hips(rig: Rig, armature: bpy.types.Object) -> None:
+    bone = armature.data.bones[rig.controls.body if rig.controls else rig.bones[0]]
+    if bone.parent and bone.use_connect:
+        raise MotionGPTError(
+            Code.INVALID_PARAMS,
+            f"{bone.name} of {armature.name} is connected to its parent, so it cannot be moved.",
+            "Turn off Connected for it in edit mode, or have the character moved by its root bone or its object.",
+        )
 
 
 def _root(rig: Rig, armature: bpy.types.Object, posed: Mapping[str, bpy.types.PoseBone]) -> RootBone | RootObject | None:
@@ -148,7 +171,8 @@ def _root(rig: Rig, armature: bpy.types.Object, posed: Mapping[str, bpy.types.Po
         return None
     if not name:
         basis = np.array(armature.matrix_basis)[:3, :3]
-        return RootObject(_turning(armature, set()), np.array(armature.location), basis, location_lock(armature))
+        mirrored = np.where(np.array(armature.scale) < 0.0, -1.0, 1.0)
+        return RootObject(_turning(armature, set()), np.array(armature.location), basis, mirrored, location_lock(armature))
     turned, heads = read_bones(rig.stance, [posed[name]])
     turning = _turning(armature.pose.bones[name], set())
     return RootBone(_placing(armature, posed[name]), turning, heads[0], turned[0], space_of(rig.stance, posed[name]))
@@ -170,9 +194,10 @@ def _find_root(rig: Rig, armature: bpy.types.Object, posed: Mapping[str, bpy.typ
     return name
 
 
-def _switches(controls: Controls, limbs: Limbs, armature: bpy.types.Object) -> list[Channel]:
-    channels = []
-    for switch in controls.switches:
+def find_switches(armature: bpy.types.Object, limbs: Limbs) -> list[Channel]:
+    """What has to be set so that a character's limbs obey controls of a kind."""
+    controls, channels = find_mapping(armature).controls, []
+    for switch in controls.switches if controls else ():
         bone = armature.pose.bones.get(switch.bone)
         if bone is None or not (switch.property in bone or hasattr(bone, switch.property)):
             continue

@@ -15,25 +15,38 @@ from ...backend.motion.clip import Clip
 from ...backend.protocol.errors import Code, MotionGPTError
 from ..handle import Handle, depsgraph_of
 from ..orders import Order
+from ..poses import carried_along, may_be_carried
+from ..rigs.body import limb_controls
+from ..rigs.controls import Limbs
+from ..rigs.retarget import ground_of
 from ..steps import Steps
-from .action import Channel, action_name, assign, data_path, group_name, new_action, own_bag, read_value, write_track
+from .action import Channel, action_name, assign, channelbag, data_path, group_name, new_action, own_bag, read_value, write_track
 from .channels import distance_of, form_changes, nearest_form
 from .clip import puppet_channels
 from .curves import is_locked, key_points, new_keys, put_keys, replace_curves
 from .draft import Drafts, Gone
 from .history import KEY, Record, stamp
 from .keys import KeyedValues, choose_keys
-from .puppet import read_puppet
+from .puppet import Puppet, find_switches, read_puppet
+
+_SAME = 1e-4  # how far from its value a switch may be
+_TUNES = 0.5  # by how much a switch differs at most between kinds of controls if it does not choose between them
 
 Find = Callable[[], bpy.types.Object]  # the character's armature as it is now; MotionGPTError if it is gone or cannot be keyed
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A clip on a character: a value a frame of what it moves, and how many of the armature's units make a metre."""
+    """A clip on a character: a value a frame of what it moves, and how many of the armature's units make a metre.
+
+    `switches` are the bones and properties that choose between kinds of controls and tune them, `loose` the controls that say something
+    else where those are otherwise.
+    """
 
     channels: Sequence[Channel]
     units_per_metre: float
+    loose: frozenset[str]
+    switches: frozenset[tuple[str, str]]
 
 
 def require_target(armature: bpy.types.Object, mode: str) -> None:
@@ -50,13 +63,55 @@ def fit(find: Find, clips: Sequence[Clip], order: Order) -> Steps[list[Fitted]]:
     depsgraph_of(find())
     yield
     armature = find()
-    puppet = read_puppet(armature, depsgraph_of(armature), clips[0], order.fixed, order.origin)
+    limbs, tuning = _limbs_shown(armature, order) if order.delivery.kept else (None, frozenset())
+    puppet = read_puppet(armature, depsgraph_of(armature), clips[0], order.fixed, order.origin, limbs)
+    if order.delivery.mode != "NEW" and (order.delivery.kept or puppet.root is None):
+        puppet = yield from _among_keys(find, puppet, order)
     bones, fitted = order.delivery.bones, []
+    switches = frozenset((switch.bone, switch.property) for switch in puppet.switches)
+    loose = limb_controls(puppet.rig.controls, poles_only=limbs is not None)
     for clip in clips:
         yield
         channels = yield from puppet_channels(puppet, clip, order.fixed)
-        fitted.append(Fitted([channel for channel in channels if not bones or channel.bone in bones], puppet.rig.scale))
+        # How the animator has tuned the controls of kept poses is part of these.
+        channels = [c for c in channels if (not bones or c.bone in bones) and (c.bone, c.property) not in tuning]
+        fitted.append(Fitted(channels, puppet.rig.scale, loose, switches))
     return fitted
+
+
+def _among_keys(find: Find, puppet: Puppet, order: Order) -> Steps[Puppet]:
+    """The puppet among keys that stay. What they move below its hips goes its own way, and the hips make up for that."""
+    puppet, mover = replace(puppet, root=None), puppet.body.bones[puppet.body.mover]
+    if not may_be_carried(find(), mover):
+        return puppet
+    places, parents = yield from carried_along(find, mover, range(order.start, order.end + 1))
+    if not order.delivery.kept:
+        places[:] = np.eye(4)  # the clip's poses are those in the object, wherever that is
+    ways = (ground_of(puppet.rig.stance, way) for way in (places, parents @ np.linalg.inv(puppet.under)))
+    return replace(puppet, carried=tuple(ways))
+
+
+def _limbs_shown(armature: bpy.types.Object, order: Order) -> tuple[Limbs | None, frozenset[tuple[str, str]]]:
+    """The kind of controls that limbs obey in all poses that are kept, and the switches that only tune it; None if it is not one kind."""
+    bag, frames = channelbag(armature), [order.start + frame for frame in order.delivery.kept]
+
+    def is_so(switch: Channel) -> bool:
+        return all(abs(_value(armature, bag, switch, frame) - switch.values[0, 0]) < _SAME for frame in frames)
+
+    pairs = list(zip(*(find_switches(armature, limbs) for limbs in ("FK", "IK")), strict=True))
+    apart = [abs(fk.values[0, 0] - ik.values[0, 0]) for fk, ik in pairs]
+    choosing = [pair for pair, far in zip(pairs, apart, strict=True) if far > _TUNES]
+    tuning = frozenset((fk.bone, fk.property) for (fk, _), far in zip(pairs, apart, strict=True) if 0 < far <= _TUNES)
+    for kind, limbs in enumerate[Limbs](("FK", "IK")):
+        if choosing and all(is_so(pair[kind]) for pair in choosing):
+            return limbs, tuning
+    return None, frozenset()
+
+
+def _value(armature: bpy.types.Object, bag: bpy.types.ActionChannelbag | None, channel: Channel, frame: int) -> float:
+    """What the first element of a channel is at a frame of the scene."""
+    curve = bag.fcurves.find(data_path(channel), index=0) if bag else None
+    return curve.evaluate(frame) if curve else _still(armature, channel)[0]
 
 
 def make_action(find: Find, name: str, order: Order, fitted: Fitted) -> Steps[bpy.types.Action]:
@@ -173,18 +228,6 @@ def _sign(actions: Sequence[bpy.types.Action], order: Order, bundle: str) -> Non
         stamp(action, Record(order, bundle, group, number, len(actions)))
 
 
-def channelbag(armature: bpy.types.Object, action: bpy.types.Action | None = None) -> bpy.types.ActionChannelbag | None:
-    """The curves that move `armature`: of the action it plays, or of a copy of that."""
-    data = armature.animation_data
-    action = action or (data and data.action)
-    if not data or not action or data.action_slot is None:
-        return None
-    slot = action.slots.get(data.action_slot.identifier)
-    if slot is None:
-        return None
-    return next((bag for layer in action.layers for strip in layer.strips if (bag := strip.channelbag(slot))), None)
-
-
 def _ends_as_it_begins(channels: Sequence[Channel]) -> bool:
     """Whether all bones end turned as they begin; a loop that has turned as a whole cannot be repeated by its curves."""
     turned = [(channel.property, channel.values) for channel in channels if channel.property.startswith("rotation")]
@@ -207,6 +250,7 @@ def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> 
         raise Gone  # the action has been taken from the character
     had = armature.animation_data.action
     first, last = had.curve_frame_range
+    free = replace(order, delivery=replace(order.delivery, kept=()))
     held = [frame for frame in (order.start - 1, order.end + 1) if first <= frame <= last]
     draft = drafts.add(had.copy())
     drafts.find(draft).pop(KEY, None)  # it is not one of the clips that were made together with the one it copies
@@ -218,8 +262,11 @@ def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> 
             raise Gone  # the character plays another action, or none
         return armature, bag
 
+    switched = _switched(*there(), fitted, order)
     for channel in fitted.channels:
         yield
+        # Where limbs are seen to obey other controls, or those otherwise, the keys of a kept pose do not say what is seen.
+        kept = (channel.bone, channel.property) not in switched and not (switched and channel.bone in fitted.loose)
         armature, bag = there()
         joined = _joined(armature, bag, _without_locked(bag, channel), order)
         yield
@@ -227,8 +274,19 @@ def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> 
         for index in range(joined.values.shape[1]):
             if index not in joined.held:
                 yield
-                _change(*there(), joined, keys, index, order, held)
+                _change(*there(), joined, keys, index, order if kept else free, held)
     return draft
+
+
+def _switched(armature: bpy.types.Object, bag: bpy.types.ActionChannelbag, fitted: Fitted, order: Order) -> frozenset[tuple[str, str]]:
+    """The switches that are not in all poses that are kept what the clip needs."""
+    return frozenset(
+        (channel.bone, channel.property)
+        for channel in fitted.channels
+        for frame in order.delivery.kept
+        if (channel.bone, channel.property) in fitted.switches
+        and abs(_value(armature, bag, channel, order.start + frame) - channel.values[0, 0]) > _SAME
+    )
 
 
 def _change(
@@ -255,6 +313,8 @@ def _change(
 def _joined(armature: bpy.types.Object, bag: bpy.types.ActionChannelbag, channel: Channel, order: Order) -> Channel:
     """The channel in the form that the keys around it have, and blended into them at both ends where that is asked for."""
     path, still = data_path(channel), _still(armature, channel)
+    owner = armature.pose.bones[channel.bone] if channel.bone else armature
+    mode = "" if channel.held else owner.rotation_mode  # what is held says which of the forms it is
     curves = [bag.fcurves.find(path, index=index) for index in range(channel.values.shape[1])]
 
     def was(frame: int) -> np.ndarray:
@@ -262,13 +322,13 @@ def _joined(armature: bpy.types.Object, bag: bpy.types.ActionChannelbag, channel
 
     values = channel.values.copy()
     for frame in order.delivery.kept or (0,):
-        values[frame:] = nearest_form(channel.property, values[frame:], was(order.start + frame))
+        values[frame:] = nearest_form(channel.property, values[frame:], was(order.start + frame), mode)
     if order.delivery.mode == "BLEND":
         frames = min(order.delivery.blend, len(values) // 2)
         for i in range(frames):
             share = (i / frames) ** 2 * (3 - 2 * i / frames)
             for at in (i, len(values) - 1 - i):
-                old = nearest_form(channel.property, was(order.start + at)[None], values[at])[0]
+                old = nearest_form(channel.property, was(order.start + at)[None], values[at], mode)[0]
                 values[at] = old + (values[at] - old) * share
     return replace(channel, values=values)
 

@@ -186,6 +186,17 @@ def limb_of(end: int) -> tuple[int, int, int]:
     return SMPL.parents[middle], middle, end
 
 
+def limb_controls(controls: Controls | None, poles_only: bool) -> frozenset[str]:
+    """The controls of both kinds of arms and legs, or only those at which their middles point."""
+    if controls is None:
+        return frozenset()
+    poles = {goal.pole for goal in controls.ik.values() if goal.pole}
+    if poles_only:
+        return frozenset(poles)
+    fk = {controls.fk[SMPL.joints[joint]] for end in controls.ik for joint in limb_of(SMPL.index(end))}
+    return frozenset(poles | fk | {bone for goal in controls.ik.values() for bone in (goal.bone, *goal.chain)})
+
+
 def find_limb_scales(rig: Rig, posed: Bones, held: bool) -> dict[str, float]:
     """The scales of the limbs' controls, as far as they have to be set.
 

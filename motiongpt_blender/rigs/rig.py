@@ -124,3 +124,14 @@ def turns_of_joints(rig: Rig, turned: np.ndarray) -> np.ndarray:
             above = next(j for j in chain[chain.index(joint) :] if j in rig.joints)
             turns[joint] = rotations.slerp(turns[parent], turns[above], np.array(1 / (chain.index(above) - chain.index(parent))))
     return turns
+
+
+def carried(rig: Rig, local: np.ndarray, root: np.ndarray, carry: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The motion of a rig that is itself moved by `carry (T, 4, 4)` in its own space."""
+    turn = rotations.from_matrix(carry[:, :3, :3])
+    stance = rig.stance
+    turn = rotations.multiply(rotations.multiply(stance.to_canonical, turn), rotations.inverse(stance.to_canonical))
+    local = local.copy()
+    local[:, 0] = rotations.multiply(turn, local[:, 0])
+    place = np.einsum("tij,tj->ti", carry[:, :3, :3], stance.place_back(root)) + carry[:, :3, 3]
+    return rotations.continuous(local), stance.place(place)

@@ -11,7 +11,7 @@ from rigs import add_rig, some_motion, write_clip
 jobs = module("motiongpt_blender.jobs")
 draft = module("motiongpt_blender.animation.draft")
 history = module("motiongpt_blender.animation.history")
-curves_of = module("motiongpt_blender.animation.result").channelbag
+curves_of = module("motiongpt_blender.animation.action").channelbag
 
 MODES = ("NEW", "REPLACE")
 

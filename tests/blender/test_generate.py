@@ -212,6 +212,34 @@ def test_character_in_a_scene_that_is_not_shown_gets_its_clip(session, rig):
     bpy.data.scenes.remove(other)
 
 
+def test_character_that_shows_something_else_is_refused(session, rig):
+    rig.data.pose_position = "REST"
+    with pytest.raises(RuntimeError, match="is shown in its rest position"):
+        generate()
+    rig.data.pose_position = "POSE"
+    generate()
+    data = rig.animation_data
+    data.nla_tracks.new().strips.new("below", 1, data.action)
+    data.action = None
+    data.action_blend_type = "ADD"
+    with pytest.raises(RuntimeError, match="is blended with its NLA strips"):
+        generate()
+    data.nla_tracks[0].mute = True
+    assert generate() == {"FINISHED"}
+
+
+def test_character_whose_hips_cannot_move_is_refused(session, rig):
+    def connect(bones) -> None:
+        bones["root"].tail = bones["pelvis"].head
+        bones["pelvis"].use_connect = True
+
+    edit(rig, connect)
+    with pytest.raises(RuntimeError, match=r"pelvis of .* is connected to its parent"):
+        generate()
+    rig.motiongpt.root_motion = "OBJECT"
+    assert generate() == {"FINISHED"}
+
+
 def test_character_in_no_scene_gets_nothing(session, rig):
     generate(wait=False)
     for collection in rig.users_collection:

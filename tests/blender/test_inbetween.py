@@ -4,9 +4,9 @@ import bpy
 import numpy as np
 import pytest
 from installed import module
-from rigs import add_rig, posed_bones, posed_joints, read_pose, rotations
+from rigs import add_rig, build_rigify, posed_bones, posed_joints, read_pose, rotations
 
-curves_of = module("motiongpt_blender.animation.result").channelbag
+curves_of = module("motiongpt_blender.animation.action").channelbag
 
 
 @pytest.fixture
@@ -285,3 +285,84 @@ def test_real_backend_meets_the_keys(session, rig):
         for at in (frame - 1, frame + 1):
             if 1 <= at <= 61:
                 assert np.abs(posed_joints(rig, at) - expected).max() < 0.25
+
+
+def travelled(rig: bpy.types.Object, frame: float) -> np.ndarray:
+    """Where the hips are in the world."""
+    hips = posed_bones(rig, frame)["pelvis"]
+    shown = rig.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    return (np.array(shown.matrix_world) @ hips)[:3, 3]
+
+
+def key_all(rig: bpy.types.Object, frame: int) -> None:
+    for bone in rig.pose.bones:
+        if bone.name != "root":
+            bone.keyframe_insert("rotation_quaternion" if bone.rotation_mode == "QUATERNION" else "rotation_euler", frame=frame)
+    rig.pose.bones["pelvis"].keyframe_insert("location", frame=frame)
+
+
+@pytest.mark.parametrize("root_motion", ["HIPS", "ROOT_BONE", "OBJECT"])
+@pytest.mark.parametrize("moved", ["hips", "root", "object"])
+def test_whatever_is_keyed_takes_the_character_from_pose_to_pose(scripted, root_motion, moved):
+    rig = add_rig()
+    rig.motiongpt.root_motion = root_motion
+    owner = {"hips": rig.pose.bones["pelvis"], "root": rig.pose.bones["root"], "object": rig}[moved]
+    for frame, way in ((1, 0.0), (31, 1.5)):
+        owner.location = (0, -way, 0) if moved == "object" else (0, way, 0) if moved == "root" else (0, 0, way)
+        owner.keyframe_insert("location", frame=frame)
+        key_all(rig, frame)
+    expected = {frame: travelled(rig, frame) for frame in (1, 31)}
+    assert np.linalg.norm(expected[31] - expected[1]) == pytest.approx(1.5)
+    select(rig, 1, 31)
+    bpy.context.scene.frame_set(20)
+    inbetween()
+    for frame, place in expected.items():
+        assert travelled(rig, frame) == pytest.approx(place, abs=1e-4)
+    steps = np.linalg.norm(np.diff([travelled(rig, frame) for frame in range(1, 32)], axis=0), axis=-1)
+    assert steps.max() < 0.2  # at 1.5 m a second and a quarter, 6 cm is the mean
+
+
+def test_euler_angles_go_on_in_the_form_that_is_keyed(scripted):
+    """Angles that Blender itself would give as another triple."""
+    rig = add_rig()
+    shoulder = rig.pose.bones["left_shoulder"]
+    shoulder.rotation_mode = "XYZ"
+    for frame, more in ((1, 0), (31, 5)):
+        shoulder.rotation_euler = np.radians((125 + more, 60, 120))
+        key_all(rig, frame)
+    select(rig, 1, 31)
+    bpy.context.scene.frame_set(1)
+    inbetween()
+    curves = [curves_of(rig).fcurves.find('pose.bones["left_shoulder"].rotation_euler', index=i) for i in range(3)]
+    angles = np.degrees([[curve.evaluate(frame) for curve in curves] for frame in (1, 2, 30, 31)])
+    assert np.abs(np.diff(angles, axis=0)[[0, 2]]).max() < 30
+
+
+@pytest.mark.parametrize("pole_vector", [False, True])
+@pytest.mark.parametrize("limbs", ["FK", "IK"])
+def test_poses_of_ik_controls_stay_whatever_limbs_are_set(scripted, limbs, pole_vector):
+    rig = build_rigify(True)
+    rig.motiongpt.limbs = limbs
+    bones = rig.pose.bones
+    for side in "LR":
+        bones[f"upper_arm_parent.{side}"]["pole_vector"] = bones[f"thigh_parent.{side}"]["pole_vector"] = pole_vector
+    for frame, way in ((1, 0.0), (31, 0.3)):
+        bones["torso"].location = (0, 0, -0.05)
+        bones["hand_ik.L"].location, bones["foot_ik.R"].location = (0, -way, way), (0, -way, 0)
+        for bone in bones:
+            for name in ("location", "rotation_quaternion" if bone.rotation_mode == "QUATERNION" else "rotation_euler"):
+                bone.keyframe_insert(name, frame=frame)
+    expected = {frame: posed_bones(rig, frame) for frame in (1, 31)}
+    select(rig, 1, 31)
+    bpy.context.scene.frame_set(1)
+    inbetween()
+    for frame, pose in expected.items():
+        now = posed_bones(rig, frame)
+        for name in ("DEF-hand.L", "DEF-foot.R", "DEF-spine"):
+            assert now[name][:3, 3] == pytest.approx(pose[name][:3, 3], abs=1e-3)
+    hand = [posed_bones(rig, frame)["DEF-hand.L"][:3, 3] for frame in (8, 16, 24)]
+    straight = [
+        expected[1]["DEF-hand.L"][:3, 3] + share * (expected[31]["DEF-hand.L"] - expected[1]["DEF-hand.L"])[:3, 3]
+        for share in (7 / 30, 0.5, 23 / 30)
+    ]
+    assert np.abs(np.array(hand) - straight).max() > 0.05  # it is moved by the clip, and not from one key to the next

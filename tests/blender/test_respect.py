@@ -39,11 +39,13 @@ def test_told_t_pose_is_read_as_the_t_pose():
     assert degrees_between(read_pose(rig)[0], np.tile(rotations.IDENTITY, (22, 1))) > 10
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("root_motion", ["ROOT_BONE", "OBJECT"])
 @pytest.mark.parametrize("name", ["smplx", "unreal_4"])
-def test_body_is_where_it_was_whatever_takes_it_along(name, root_motion, clip):
+def test_body_is_where_it_was_whatever_takes_it_along(name, root_motion, mirrored, clip):
     rig = build_rig(name)
     rig.location = (1, 2, 0)
+    rig.scale.x *= -1 if mirrored else 1
     key(rig, clip)
     expected = [world_joints(rig, 1 + frame) for frame in range(FRAMES)]
     rig.motiongpt.root_motion = root_motion

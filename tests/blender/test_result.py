@@ -4,10 +4,10 @@ import bpy
 import numpy as np
 import pytest
 from installed import module
-from rigs import add_rig, posed_joints, read_pose, some_motion, write_clip
+from rigs import add_rig, posed_bones, posed_joints, read_pose, some_motion, write_clip
 
 history = module("motiongpt_blender.animation.history")
-curves_of = module("motiongpt_blender.animation.result").channelbag
+curves_of = module("motiongpt_blender.animation.action").channelbag
 
 
 @pytest.fixture
@@ -406,3 +406,19 @@ def test_pose_that_is_first_is_met_whatever_the_keys(scripted, rig):
     for frame in (1, 24):
         assert posed_joints(rig, frame) == pytest.approx(stood, abs=1e-4)
     assert read_pose(rig)[1] == pytest.approx(pose[1], abs=1e-4)
+
+
+def test_keys_of_the_root_bone_do_not_take_a_clip_among_them_along(scripted):
+    ways = []
+    for travelled in (0.0, 1.5):
+        rig = add_rig()
+        for frame, way in ((1, 0.0), (61, travelled)):
+            rig.pose.bones["root"].location = (0, way, 0)
+            for name in ("root", "pelvis"):
+                rig.pose.bones[name].keyframe_insert("location", frame=frame)
+        bpy.context.scene.frame_set(20)
+        generate(mode="REPLACE")
+        ways.append(posed_bones(rig, 43)["pelvis"][:3, 3] - posed_bones(rig, 20)["pelvis"][:3, 3])
+        bpy.data.objects.remove(rig)
+    assert np.linalg.norm(ways[0]) > 0.1
+    assert ways[1] == pytest.approx(ways[0], abs=1e-4)

@@ -48,6 +48,11 @@ _KNOWN = [  # what is looked for in the last words of a command, what happened, 
         "Allow Blender online access so that it can be downloaded, or install Python 3.11, 3.12 or 3.13.",
     ),
     (
+        r"visual c\+\+ redistributable is not installed",  # PyTorch says so before it fails
+        "Microsoft's Visual C++ runtime, which PyTorch needs, is not on this computer.",
+        "Install Microsoft's Visual C++ Redistributable (aka.ms/vs/17/release/vc_redist.x64.exe), then set up again.",
+    ),
+    (
         r"no module named|importerror|dll load failed|winerror 126",
         "What was installed does not start.",
         "Remove the backend, then set it up again.",
@@ -61,7 +66,8 @@ def explain(doing: str, status: int | None, said: str) -> MotionGPTError:
     what, remedy = next(((w, r) for pattern, w, r in _KNOWN if re.search(pattern, said, re.IGNORECASE)), _unknown(status))
     message = f"{what} The step was: {doing}."
     if lines := [line.strip() for line in said.splitlines() if line.strip()]:
-        message = quote(message, lines[-_SAID_LINES:])
+        failed = [line for line in lines if line.startswith("FAIL")]  # the self-test goes on after what it finds
+        message = quote(message, (failed or lines)[-_SAID_LINES:])
     return MotionGPTError(Code.SETUP_FAILED, message, remedy)
 
 
@@ -70,7 +76,8 @@ def _unknown(status: int | None) -> tuple[str, str]:
         return "The system refused.", "Look at what lies in that place, then try again."
     if status in (-9, 137):
         return "The system killed it, most often because memory ran out.", "Close other programs, then set up again."
-    return f"It ended with exit status {status}.", "The log says more. Set up again to go on where it stopped."
+    remedy = "Set up again to go on where it stopped. If that does not help, remove the backend first. The log says more."
+    return f"It ended with exit status {status}.", remedy
 
 
 def explain_os_error(doing: str, error: OSError) -> MotionGPTError:

@@ -12,7 +12,7 @@ from ..connection.process import backend_environment
 from . import command, torch_builds, uv
 from .failures import explain_os_error
 from .hardware import detect
-from .place import Current, Place, interpreter
+from .place import Current, Place, has_base, interpreter
 from .plan import PREFERRED_PYTHON, SUITABLE_PYTHONS, Plan, TorchWheel, lock_hash, torch_wheel
 from .torch_builds import TorchBuild
 
@@ -66,9 +66,7 @@ class Installer:
             except _Unsuitable as error:
                 remark = f"The graphics card cannot be used, so the processor is. {error}"
                 if build is builds[-1]:
-                    raise MotionGPTError(
-                        Code.SETUP_FAILED, f"What was installed does not work. {error}", "Remove the backend, then set it up again."
-                    ) from error
+                    raise MotionGPTError(Code.SETUP_FAILED, f"What was installed does not work. {error}", error.remedy) from error
         return remark
 
     def _stage(self, name: str, words: str, share: float = 0.0) -> None:
@@ -78,6 +76,10 @@ class Installer:
 
 class _Unsuitable(Exception):
     """What was installed does not work on this computer."""
+
+    def __init__(self, error: MotionGPTError) -> None:
+        super().__init__(error.message)
+        self.remedy = error.remedy
 
 
 class _Environment:
@@ -105,6 +107,8 @@ class _Environment:
         current = self._place.current()
         if current and current.environment == self._folder.name:
             self._forget()  # asked for again, so everything is looked at again
+        if self._placing.exists():  # uv takes what it had begun to put in place for whole packages
+            self._mark("python").unlink(missing_ok=True)
         if not self._is_done("torch"):
             self._need_room(self._build.gigabytes + _PACKAGES_GIGABYTES)
         self._do("python", "Making the Python environment", self._make_python)
@@ -125,8 +129,13 @@ class _Environment:
     def _mark(self, stage: str) -> Path:
         return self._folder / f".{stage}-done"
 
+    @property
+    def _placing(self) -> Path:
+        """A file that is there while packages are put in place, and stays if that was broken off."""
+        return self._folder / ".placing"
+
     def _is_done(self, stage: str) -> bool:
-        return self._mark(stage).exists() and self._python.exists()  # the Python that it is built upon may be gone
+        return self._mark(stage).exists() and has_base(self._folder)
 
     def _forget(self) -> None:
         for stage in _STAGES:
@@ -165,11 +174,23 @@ class _Environment:
     def _install(self, stage: str, words: str, packages: Sequence[str | Path], gigabytes: float) -> None:
         wheels = ["--find-links", self._plan.wheels] if self._plan.wheels else []
         alone = [] if self._plan.online else ["--no-index"]
-        self._do(
-            stage,
-            words,
-            lambda: self._uv(stage, words, ["pip", "install", "--python", self._python, *wheels, *alone, *packages], gigabytes),
-        )
+
+        def work() -> None:
+            before = self._packages()
+            self._placing.touch()
+            try:
+                self._uv(stage, words, ["pip", "install", "--python", self._python, *wheels, *alone, *packages], gigabytes)
+            except MotionGPTError:
+                if self._packages() == before:  # it had not got beyond downloading
+                    self._placing.unlink()
+                raise
+            self._placing.unlink()
+
+        self._do(stage, words, work)
+
+    def _packages(self) -> set[Path]:
+        """What uv takes for whole packages, by their metadata."""
+        return {path for lib in ("lib/python*", "Lib") for path in self._folder.glob(f"{lib}/site-packages/*.dist-info")}
 
     def _uv(self, stage: str, words: str, arguments: Sequence[str | Path], gigabytes: float = 0.0) -> None:
         offline = [] if self._plan.online else ["--offline"]
@@ -185,7 +206,7 @@ class _Environment:
         except MotionGPTError as error:
             if error.code is Code.CANCELLED:
                 raise
-            raise _Unsuitable(error.message) from error
+            raise _Unsuitable(error) from error
 
     def _run(self, stage: str, words: str, arguments: Sequence[str | Path], environment: Mapping[str, str], gigabytes: float = 0.0) -> None:
         free = shutil.disk_usage(self._plan.folder).free

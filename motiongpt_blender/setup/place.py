@@ -84,6 +84,17 @@ def interpreter(environment: Path) -> Path:
     return environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
+def has_base(environment: Path) -> bool:
+    """Whether the Python that an environment is built upon is still there: on Windows the environment has a python.exe all the same."""
+    try:
+        lines = (environment / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return False
+    homes = [Path(value.strip()) for name, _, value in (line.partition("=") for line in lines) if name.strip() == "home"]
+    base = "python.exe" if sys.platform == "win32" else ""
+    return interpreter(environment).exists() and all((home / base).exists() for home in homes)
+
+
 def _stats(folder: Path) -> Iterator[os.stat_result]:
     for path, _, names in os.walk(folder):
         for name in names:

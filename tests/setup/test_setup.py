@@ -4,17 +4,19 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from miniature import PYTHON_TAG, make_wheel, write_requirements
 from motiongpt.backend.protocol.errors import Code, MotionGPTError
-from motiongpt.motiongpt_blender.setup import Job, Place, Plan, torch_builds
+from motiongpt.motiongpt_blender.setup import Job, Place, Plan, command, place, torch_builds
 from motiongpt.motiongpt_blender.setup.failures import explain
 from motiongpt.motiongpt_blender.setup.plan import lock_hash
 
@@ -89,6 +91,34 @@ def test_it_is_gone_on_with_after_a_break(job: Job, plan: Plan, wheels: Path):
     assert works(plan)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [MotionGPTError(Code.CANCELLED, "Cancelled."), MotionGPTError(Code.SETUP_FAILED, "The system killed it."), RuntimeError("A crash")],
+)
+def test_environment_is_begun_anew_after_uv_was_ended_while_it_put_packages_in_place(
+    job: Job, plan: Plan, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    real = command.run
+
+    def end_while_placing(doing: str, *arguments) -> str:
+        said = real(doing, *arguments)
+        if doing == "Installing the other packages":
+            (package,) = plan.folder.glob("*/lib/python*/site-packages/other")
+            shutil.rmtree(package)  # its metadata, by which uv knows it, is there
+            raise error
+        return said
+
+    monkeypatch.setattr(command, "run", end_while_placing)
+    with pytest.raises(MotionGPTError):
+        set_up(job, plan)
+    monkeypatch.undo()
+    said = set_up(job, plan)
+    assert any("Making the Python environment" in words for words in said)
+    assert works(plan)
+    said = set_up(job, plan)
+    assert not any("Making the Python environment" in words for words in said)
+
+
 def test_cancel_ends_what_runs_with_its_children(job: Job, plan: Plan, extension: Path, tmp_path: Path):
     """The self-test stands for a long download: it starts a child and both would run for a minute."""
     pid = tmp_path / "pid"
@@ -152,6 +182,31 @@ def test_setting_up_again_mends(job: Job, plan: Plan):
     assert package.is_dir()
 
 
+def test_environment_whose_python_is_gone_is_made_anew(job: Job, plan: Plan, tmp_path: Path):
+    set_up(job, plan)
+    (environment,) = environments(plan)
+    config = environment / "pyvenv.cfg"
+    whole = config.read_text(encoding="utf-8")
+    config.write_text("\n".join(f"home = {tmp_path / 'gone'}" if "home" in line else line for line in whole.splitlines()), encoding="utf-8")
+    set_up(job, plan)
+    assert config.read_text(encoding="utf-8") == whole
+    assert works(plan)
+
+
+def test_python_of_a_windows_environment_is_looked_for_where_it_was_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(place, "sys", SimpleNamespace(platform="win32"))
+    base = tmp_path / "Python 3.12" / "python.exe"
+    copy = place.interpreter(tmp_path / "environment")
+    for python in (base, copy):
+        python.parent.mkdir(parents=True)
+        python.touch()
+    assert not place.has_base(tmp_path / "environment")
+    (tmp_path / "environment" / "pyvenv.cfg").write_text(f"home = {base.parent}\nuv = 0.13.9\n", encoding="utf-8")
+    assert place.has_base(tmp_path / "environment")
+    base.unlink()  # its folder, with what was installed into it, stays
+    assert not place.has_base(tmp_path / "environment")
+
+
 def test_card_that_cannot_compute_is_passed_over(job: Job, plan: Plan, wheels: Path, monkeypatch: pytest.MonkeyPatch):
     make_wheel(wheels, "torch", "2.0.0+card", "BROKEN = True", "py3")
     make_wheel(wheels, "torch", "2.0.0+processor", "BROKEN = False", "py3")
@@ -171,8 +226,9 @@ def test_card_that_cannot_compute_is_passed_over(job: Job, plan: Plan, wheels: P
 
 def test_what_does_not_work_at_all_is_told(job: Job, plan: Plan, wheels: Path):
     make_wheel(wheels, "torch", "2.0.0+cpu", "BROKEN = True", PYTHON_TAG)
-    with pytest.raises(MotionGPTError, match=r"(?s)does not work.*no kernel image"):
+    with pytest.raises(MotionGPTError, match=r"(?s)does not work.*no kernel image") as caught:
         set_up(job, plan)
+    assert "remove the backend" in caught.value.remedy
     assert Place(plan.folder).current() is None
 
 
@@ -256,6 +312,7 @@ def test_nothing_of_it_waits(job: Job, plan: Plan):
         ("  x No solution found when resolving dependencies:", "was not found for this computer"),
         ("error: No interpreter found for Python 3.12", "no Python"),
         ("OSError: [WinError 126] The specified module could not be found. Error loading c10.dll", "does not start"),
+        ("Microsoft Visual C++ Redistributable is not installed, this may lead to the DLL load failure.", "Visual C++ runtime"),
         ("something never seen", "exit status 2"),
         ("", "exit status 2"),
     ],
@@ -266,6 +323,22 @@ def test_failures_are_put_into_words(said: str, what: str):
     assert what in error.message
     assert error.remedy
     assert said.rpartition("\n")[2].strip() in error.message
+
+
+def test_failures_of_the_self_test_are_quoted_whatever_it_says_after_them():
+    said = "\n".join(["ok    Python 3.12.3", "FAIL  device: no kernel image", *(f"ok    check {number}" for number in range(6))])
+    assert explain("Testing", 1, said).message.endswith("\nFAIL  device: no kernel image")
+
+
+def test_missing_runtime_of_windows_is_named_whatever_fails_without_it(job: Job, plan: Plan, extension: Path):
+    (extension / "backend" / "__main__.py").write_text(
+        "print('Microsoft Visual C++ Redistributable is not installed, this may lead to the DLL load failure.')\n"
+        "print('FAIL  device: [WinError 126] Error loading c10.dll')\nraise SystemExit(1)\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(MotionGPTError, match=r"(?s)does not work.*Visual C\+\+ runtime.*c10\.dll") as caught:
+        set_up(job, plan)
+    assert "vc_redist" in caught.value.remedy
 
 
 def test_a_killed_command_is_told():

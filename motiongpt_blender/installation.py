@@ -15,10 +15,15 @@ from .setup.plan import lock_hash
 
 @dataclass(frozen=True)
 class State:
-    """What is known of the backend's installation. `foreign`: the preferences name an environment that is not the extension's."""
+    """What is known of the backend's installation.
+
+    `there`: something can be removed, be it that of a set-up that failed. `foreign`: the preferences name an environment
+    that is not the extension's.
+    """
 
     installed: bool = False
     stale: bool = False
+    there: bool = False
     foreign: bool = False
     title: str = ""
     size: int = 0
@@ -43,8 +48,15 @@ class State:
             return "Set Up Backend"
         return "Update Backend" if self.stale else "Check and Mend"
 
+    @property
+    def removal(self) -> str:
+        """What removing the backend comes to."""
+        if not self.installed:
+            return "This deletes what is left of a set-up. Bundles and preferences stay."
+        return f"This frees {self.size / 1e9:.1f} GB. Bundles and preferences stay."
 
-job = Job()
+
+job = Job(lambda: refresh())
 state = State()
 
 
@@ -56,7 +68,7 @@ def refresh() -> None:
     """Look at what is installed; panels show what was found last."""
     global state
     current = place().current()
-    state = State(foreign=bool(get().backend_folder))
+    state = State(there=not place().is_empty(), foreign=bool(get().backend_folder))
     if current:
         state = replace(state, installed=True, stale=current.lock != lock_hash(ROOT), title=current.title, size=current.size)
 
@@ -87,7 +99,7 @@ def set_up(context: bpy.types.Context) -> None:
 def remove() -> None:
     """Delete the backend; returns at once."""
     jobs.stop_backend()
-    job.remove(place(), refresh)
+    job.remove(place())
 
 
 def cancel(wait: bool) -> None:
@@ -104,8 +116,7 @@ def log() -> Path:
 
 
 def _after_set_up() -> None:
-    refresh()
     jobs.session.error = None
     if not jobs.session.busy:  # else it is the next set-up that sweeps
         jobs.stop_backend()
-        place().sweep()
+        job.sweep(place())

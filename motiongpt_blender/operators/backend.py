@@ -72,15 +72,15 @@ class MOTIONGPT_OT_backend_remove(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not installation.state.installed:
+        if not installation.state.there:
             cls.poll_message_set(say("No backend was set up here"))
             return False
         return _poll_free(cls)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        freed = f"This frees {installation.state.size / 1e9:.1f} GB. Bundles and preferences stay."
+        told = say(installation.state.removal)
         return context.window_manager.invoke_confirm(
-            self, event, title="Remove Backend", message=freed, confirm_text="Remove", icon="QUESTION"
+            self, event, title="Remove Backend", message=told, confirm_text="Remove", icon="QUESTION"
         )
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -40,7 +40,7 @@ def draw_installation(layout: bpy.types.UILayout, context: bpy.types.Context) ->
     row = layout.row(align=True)
     icon = "FILE_REFRESH" if state.installed else "IMPORT"
     row.operator(backend.MOTIONGPT_OT_backend_setup.bl_idname, text=say(state.button), translate=False, icon=icon)
-    if state.installed:
+    if state.there:
         row.operator(backend.MOTIONGPT_OT_backend_remove.bl_idname, text="", icon="TRASH")
     if job.remark:
         draw_text(layout, context, job.remark, "INFO")

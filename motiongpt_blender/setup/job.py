@@ -22,7 +22,9 @@ class Job:
     `step` is what is being done, `fraction` the share of the whole that is done.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_end: Callable[[], None] = lambda: None) -> None:
+        """`on_end` is called by `pump` at every end, good or not, before `on_done`."""
+        self._on_end = on_end
         self.error: MotionGPTError | None = None
         self.remark = ""
         self.fraction = 0.0
@@ -62,18 +64,13 @@ class Job:
         """Carry out a plan; `on_done` is called by `pump` when it has gone well."""
         self._start(lambda: Installer(plan, self._say, self._cancelled).run(), on_done)
 
-    def remove(self, place: Place, on_done: Callable[[], None]) -> None:
-        """Delete the backend in `place`, of which nothing may run; `on_done` is called by `pump` when that has gone well."""
+    def sweep(self, place: Place) -> None:
+        """Delete what the last set-up has made needless, of which nothing may run; its remark stays."""
+        self._delete("Removing what is no longer needed", place.sweep, self.remark)
 
-        def work() -> str:
-            self._say("Removing the backend", 0.0)
-            try:
-                place.remove()
-            except OSError as error:
-                raise explain_os_error("Removing the backend", error) from error
-            return ""
-
-        self._start(work, on_done)
+    def remove(self, place: Place) -> None:
+        """Delete the backend in `place`, of which nothing may run."""
+        self._delete("Removing the backend", place.remove)
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -92,6 +89,7 @@ class Job:
         if self._thread.is_alive():
             return
         self._thread = None
+        self._on_end()
         if isinstance(self._outcome, MotionGPTError):
             self.error = self._outcome
             return
@@ -106,7 +104,18 @@ class Job:
         if self.error:
             raise self.error
 
-    def _start(self, work: Callable[[], str], on_done: Callable[[], None]) -> None:
+    def _delete(self, words: str, work: Callable[[], None], remark: str = "") -> None:
+        def delete() -> str:
+            self._say(words, 0.0)
+            try:
+                work()
+            except OSError as error:
+                raise explain_os_error(words, error) from error
+            return remark
+
+        self._start(delete)
+
+    def _start(self, work: Callable[[], str], on_done: Callable[[], None] = lambda: None) -> None:
         if self.busy:
             raise MotionGPTError(Code.BUSY, "The backend is being set up or removed.", "Wait until that is done, or cancel it.")
         self.error, self.remark, self.step, self.fraction = None, "", "", 0.0

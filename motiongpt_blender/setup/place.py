@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ...backend.files import write_whole
@@ -61,19 +61,30 @@ class Place:
         write_whole(self.folder / "current.json", json.dumps(asdict(current), indent=1).encode())
 
     def sweep(self, keep: str = "") -> None:
-        """Delete the environments that are neither the current one nor `keep`; what another process still uses stays."""
+        """Delete the environments that are neither the current one nor `keep`; what another process still uses stays.
+
+        Without `keep` uv's cache goes with them: it holds the same files under other names, so no room would become free.
+        """
         current = self.current()
         kept = {*_FIXED, keep, current.environment if current else ""}
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if path.is_dir() and path.name not in kept:
-                shutil.rmtree(path, ignore_errors=True)
+        old = [path for path in self.folder.glob("*/") if path.name not in kept]
+        for path in old:
+            shutil.rmtree(_deep(path), ignore_errors=True)
+        if old and not keep:
+            shutil.rmtree(_deep(self.folder / "cache"), ignore_errors=True)
+            if current:
+                self.publish(replace(current, size=self.size()))
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to remove but a log."""
+        return not any(self.folder.glob("*/"))
 
     def remove(self) -> None:
         """Delete everything; OSError names what cannot be deleted, and nothing is used any more all the same."""
         with contextlib.suppress(FileNotFoundError):
             (self.folder / "current.json").unlink()
         if self.folder.is_dir():
-            shutil.rmtree(self.folder)
+            shutil.rmtree(_deep(self.folder))
 
     def size(self) -> int:
         """Bytes on disk, a file with several names counted once."""
@@ -95,8 +106,16 @@ def has_base(environment: Path) -> bool:
     return interpreter(environment).exists() and all((home / base).exists() for home in homes)
 
 
+def _deep(folder: Path) -> str:
+    """The folder in the form in which Windows takes paths of more than 260 characters, as some of PyTorch's are."""
+    if sys.platform != "win32":
+        return str(folder)
+    path = os.path.abspath(folder)  # noqa: PTH100 - this form may hold neither `..` nor slashes
+    return f"\\\\?\\UNC{path[1:]}" if path.startswith("\\\\") else f"\\\\?\\{path}"
+
+
 def _stats(folder: Path) -> Iterator[os.stat_result]:
-    for path, _, names in os.walk(folder):
+    for path, _, names in os.walk(_deep(folder)):
         for name in names:
             with contextlib.suppress(OSError):
                 yield (Path(path) / name).lstat()

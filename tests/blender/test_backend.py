@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -53,6 +54,30 @@ def test_set_up_needs_online_access_or_a_folder_of_wheels(tmp_path):
         bpy.ops.motiongpt.backend_setup(wait=True)
     assert not installation.job.busy
     assert not installation.state.installed
+
+
+def test_what_a_failed_set_up_has_left_is_removed(tmp_path):
+    """The wheel is none, but its name has uv, which finds out only when it has been unpacked and has made an environment."""
+    lines = (ROOT / "backend" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    version = next(line.partition("==")[2] for line in lines if line.startswith("torch=="))
+    (tmp_path / f"torch-{version}-cp3{sys.version_info.minor}-none-any.whl").touch()
+    preferences().wheels_folder = str(tmp_path)
+    with pytest.raises(RuntimeError):
+        bpy.ops.motiongpt.backend_setup(wait=True)
+    assert (installation.state.installed, installation.state.there) == (False, True)
+    assert installation.state.removal.startswith("This deletes what is left of a set-up.")
+    bpy.ops.motiongpt.backend_remove(wait=True)
+    assert not installation.state.there
+    assert not installation.place().folder.exists()
+
+
+def test_what_an_update_replaces_is_deleted_on_a_thread(monkeypatch):
+    threads = []
+    monkeypatch.setattr(type(installation.place()), "sweep", lambda place: threads.append(threading.current_thread()))
+    installation._after_set_up()
+    assert installation.job.busy
+    installation.job.wait()
+    assert threads and threads[0] is not threading.main_thread()
 
 
 def test_backend_is_set_up_used_and_removed_from_inside_blender(torch_wheel):

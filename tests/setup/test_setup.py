@@ -3,6 +3,7 @@
 # (the package `motiongpt` is made by `tests/conftest.py`)
 
 import dataclasses
+import ntpath
 import os
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
 
 import pytest
@@ -162,8 +163,18 @@ def test_update_keeps_the_old_environment_until_the_new_one_works(job: Job, plan
     new = Place(plan.folder).current()
     assert new and new.lock == lock_hash(extension)
     assert works(plan)
-    Place(plan.folder).sweep()
+    assert (plan.folder / "cache").is_dir()
+    job.remark = "The driver is too old."
+    job.sweep(Place(plan.folder))
+    assert job.busy
+    job.wait()
+    assert job.remark == "The driver is too old."
     assert [path.name for path in environments(plan)] == [new.environment]
+    assert works(plan)
+    assert not (plan.folder / "cache").exists()  # else no room would have become free
+    swept = Place(plan.folder).current()
+    assert swept and swept.size == pytest.approx(Place(plan.folder).size(), abs=1000)
+    assert swept.size < new.size
 
 
 def test_setting_up_again_mends(job: Job, plan: Plan):
@@ -265,7 +276,7 @@ def test_extension_of_another_platform_is_told(job: Job, plan: Plan, extension: 
 def test_one_thing_at_a_time(job: Job, plan: Plan):
     set_up(job, plan, until=lambda: bool(job.step))
     with pytest.raises(MotionGPTError, match="being set up"):
-        job.remove(Place(plan.folder), lambda: None)
+        job.remove(Place(plan.folder))
     job.cancel()
     with pytest.raises(MotionGPTError, match="Cancelled"):
         job.wait()
@@ -273,11 +284,62 @@ def test_one_thing_at_a_time(job: Job, plan: Plan):
 
 def test_removal_leaves_nothing(job: Job, plan: Plan):
     set_up(job, plan)
-    job.remove(Place(plan.folder), lambda: None)
+    job.remove(Place(plan.folder))
     job.wait()
     assert not plan.folder.exists()
-    job.remove(Place(plan.folder), lambda: None)  # of what is not there
+    job.remove(Place(plan.folder))  # of what is not there
     job.wait()
+
+
+def test_downloads_are_kept_while_nothing_is_replaced(job: Job, plan: Plan):
+    set_up(job, plan)
+    job.sweep(Place(plan.folder))
+    job.wait()
+    assert (plan.folder / "cache").is_dir()
+
+
+def test_what_a_failed_set_up_has_left_can_be_removed(job: Job, plan: Plan, wheels: Path):
+    assert Place(plan.folder).is_empty()
+    (wheels / "other-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(MotionGPTError):
+        set_up(job, plan)
+    assert not Place(plan.folder).is_empty()
+    job.remove(Place(plan.folder))
+    job.wait()
+    assert Place(plan.folder).is_empty()
+
+
+def test_every_end_is_told(plan: Plan, wheels: Path):
+    ends: list[bool] = []
+    job = Job(lambda: ends.append(job.busy))
+    for wheel in wheels.glob("torch-*"):
+        wheel.unlink()
+    with pytest.raises(MotionGPTError):
+        set_up(job, plan)
+    assert ends == [False]
+    job.remove(Place(plan.folder))
+    job.wait()
+    assert ends == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("path", "deep"),
+    [
+        (r"C:\Users\Zoë\backend", r"\\?\C:\Users\Zoë\backend"),
+        (r"C:/Users/Zoë/../Ann/backend", r"\\?\C:\Users\Ann\backend"),
+        (r"\\server\share\backend", r"\\?\UNC\server\share\backend"),
+    ],
+)
+def test_windows_is_given_paths_that_may_be_long(path: str, deep: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(place, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(place, "os", SimpleNamespace(path=ntpath))
+    removed: list[str] = []
+    monkeypatch.setattr(place, "shutil", SimpleNamespace(rmtree=removed.append))
+    folder = PureWindowsPath(path)
+    monkeypatch.setattr(PureWindowsPath, "is_dir", lambda path: True, raising=False)
+    monkeypatch.setattr(PureWindowsPath, "unlink", lambda path: None, raising=False)
+    Place(folder).remove()  # pyright: ignore[reportArgumentType]
+    assert removed == [deep]
 
 
 def test_interpreter_of_last_resort_is_blenders(job: Job, plan: Plan, monkeypatch: pytest.MonkeyPatch):

@@ -42,9 +42,10 @@ def start_backend(context: bpy.types.Context) -> None:
     watch()
 
 
-def stop_backend() -> None:
+def stop_backend(wait: bool = True) -> None:
+    """End the backend; without `wait` that goes on after this has returned."""
     preview.end()
-    session.stop()
+    session.stop(wait)
     redraw()
 
 

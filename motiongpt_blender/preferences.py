@@ -116,10 +116,22 @@ def bundles(context: bpy.types.Context) -> list[tuple[str, str]]:
     return [("Default", ""), *((found.name, str(found.folder)) for found in find_bundles(folders))]
 
 
+def choose_bundle(context: bpy.types.Context, folder: str) -> None:
+    """Use the bundle in `folder` from now on, the default one if that is empty."""
+    get(context).bundle_folder = folder
+    context.preferences.is_dirty = True  # of itself Blender saves only what is typed into a field
+
+
+def add_bundle_folder(context: bpy.types.Context, folder: str) -> None:
+    get(context).bundle_folders.add().path = folder
+    context.preferences.is_dirty = True
+
+
 def remove_bundle_folder(context: bpy.types.Context) -> None:
     preferences = get(context)
     preferences.bundle_folders.remove(preferences.bundle_folder_index)
     preferences.bundle_folder_index = max(0, min(preferences.bundle_folder_index, len(preferences.bundle_folders) - 1))
+    context.preferences.is_dirty = True
 
 
 def log_file() -> Path:

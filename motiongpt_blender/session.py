@@ -154,10 +154,10 @@ class Session:
             self._abandoned = cancelled
             self.cancel()
 
-    def stop(self) -> None:
-        """End the backend, within seconds whatever it does."""
+    def stop(self, wait: bool = True) -> None:
+        """End the backend, within seconds whatever it does; without `wait` that goes on after this has returned."""
         if self._connection:
-            self._connection.close()
+            self._connection.close(wait)
         if self.busy and not self.error:
             self.error = MotionGPTError(Code.CANCELLED, "Cancelled.")
         self._drop_delivery(self.error)

@@ -145,12 +145,18 @@ class Connection:
             raise call.error
         return call.result
 
-    def close(self) -> None:
-        """End the process, within seconds whatever it does. Open calls fail; their `on_done` is not called."""
+    def close(self, wait: bool = True) -> None:
+        """End the process, within seconds whatever it does; without `wait` that goes on after this has returned.
+
+        Open calls fail; their `on_done` is not called.
+        """
         if not self._ended:
             self.request(messages.Shutdown())
             self._fail(MotionGPTError(Code.BACKEND_ENDED, "The backend was stopped.", "Start it again."), notify=False)
-        process.end(self._process, _SHUTDOWN_SECONDS)
+        if wait:
+            process.end(self._process, _SHUTDOWN_SECONDS)
+        else:  # no daemon: if Blender ends meanwhile, it waits for this
+            threading.Thread(target=process.end, args=(self._process, _SHUTDOWN_SECONDS), name="motiongpt end").start()
 
     def _handle_next(self, timeout: float) -> bool:
         """Handle one arrival, waiting up to `timeout` seconds for it; False if there was none."""

@@ -138,11 +138,12 @@ class MOTIONGPT_OT_backend_unload(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class MOTIONGPT_OT_backend_stop(AtOnce, bpy.types.Operator):
+class MOTIONGPT_OT_backend_stop(bpy.types.Operator):
     bl_idname = "motiongpt.backend_stop"
     bl_label = "Stop Backend"
     bl_description = "End the backend and free its memory"
-    bl_options = {"REGISTER"}
+
+    wait: BoolProperty(name="Wait", description="Return when it has ended", options={"HIDDEN", "SKIP_SAVE"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -151,7 +152,7 @@ class MOTIONGPT_OT_backend_stop(AtOnce, bpy.types.Operator):
         return jobs.session.running
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        jobs.stop_backend()
+        jobs.stop_backend(self.wait)
         return {"FINISHED"}
 
 
@@ -195,7 +196,7 @@ class MOTIONGPT_OT_bundle_folder_add(AtOnce, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        preferences.get(context).bundle_folders.add().path = self.directory
+        preferences.add_bundle_folder(context, self.directory)
         return {"FINISHED"}
 
 
@@ -226,5 +227,5 @@ class MOTIONGPT_OT_bundle_choose(AtOnce, bpy.types.Operator):
     folder: StringProperty(name="Folder", description="The bundle's folder. Empty: the one that comes with the extension")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        preferences.get(context).bundle_folder = self.folder
+        preferences.choose_bundle(context, self.folder)
         return {"FINISHED"}

@@ -237,3 +237,17 @@ def test_closing_ends_even_what_does_not_listen(tmp_path: Path):
     connection.close()
     assert time.monotonic() - start < 6.0
     assert connection.exit_status == -9
+
+
+@posix_only
+def test_closing_need_not_be_waited_for(tmp_path: Path):
+    connection = Connection(interpreter(tmp_path, "trap '' TERM\nwhile :; do sleep 0.1; done"), ROOT, tmp_path / "backend.log")
+    time.sleep(0.3)
+    start = time.monotonic()
+    connection.close(wait=False)
+    assert time.monotonic() - start < 0.5
+    assert not connection.alive
+    while connection.exit_status is None:
+        assert time.monotonic() - start < 6.0
+        time.sleep(0.01)
+    assert connection.exit_status == -9

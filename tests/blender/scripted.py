@@ -44,7 +44,7 @@ class ScriptedConnection:
             if next(answer, self) is self:
                 self._answers = [other for other in self._answers if other is not answer]
 
-    def close(self) -> None:
+    def close(self, wait: bool = True) -> None:
         self._answers = []
 
     def _answer(self, call: Any, reply: Any) -> Iterator[None]:

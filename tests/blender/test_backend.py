@@ -165,6 +165,19 @@ def test_model_is_unloaded_and_loaded_again(session):
     assert session.words == "Ready"
 
 
+@pytest.mark.parametrize("wait", [False, True])
+def test_backend_is_stopped_and_waited_for_only_if_that_is_wanted(session, monkeypatch, wait):
+    bpy.ops.motiongpt.backend_start(wait=True)
+    connection = session._connection
+    asked = []
+    real = connection.close
+    monkeypatch.setattr(connection, "close", lambda wait=True: (asked.append(wait), real()))
+    bpy.ops.motiongpt.backend_stop(wait=wait)
+    assert asked == [wait]
+    assert not session.running
+    assert connection.exit_status == 0
+
+
 def test_model_that_is_not_used_is_unloaded(session, monkeypatch):
     bpy.ops.motiongpt.backend_start(wait=True)
     assert 0.0 <= session.idle_seconds() < 60.0
@@ -208,15 +221,22 @@ def test_bundles_are_found_in_the_folders_of_the_list(tmp_path):
     (tmp_path / "many" / "broken").mkdir()
     (tmp_path / "many" / "broken" / "bundle.json").write_text("{", encoding="utf-8")
     for folder in (tmp_path / "many", tmp_path / "many" / "two", tmp_path / "nothing"):
-        bpy.ops.motiongpt.bundle_folder_add(directory=str(folder))
+        assert will_be_saved(lambda folder=folder: bpy.ops.motiongpt.bundle_folder_add(directory=str(folder)))
     found = module("motiongpt_blender.preferences").bundles(bpy.context)
     assert [name for name, _ in found] == ["Default", "One", "Two"]
-    bpy.ops.motiongpt.bundle_choose(folder=found[1][1])
+    assert will_be_saved(lambda: bpy.ops.motiongpt.bundle_choose(folder=found[1][1]))
     assert preferences().bundle_folder == str(tmp_path / "many" / "one")
     preferences().bundle_folder_index = 2
-    bpy.ops.motiongpt.bundle_folder_remove()
+    assert will_be_saved(bpy.ops.motiongpt.bundle_folder_remove)
     assert [Path(folder.path).name for folder in preferences().bundle_folders] == ["many", "two"]
     assert preferences().bundle_folder_index == 1
+
+
+def will_be_saved(change) -> bool:
+    """Whether Blender knows of a change to the preferences, and so saves them when it quits."""
+    bpy.context.preferences.is_dirty = False
+    change()
+    return bpy.context.preferences.is_dirty
 
 
 def test_status_bar_follows_what_is_done_and_is_given_back(session, monkeypatch):

@@ -102,7 +102,8 @@ def read_puppet(
     If the character stands in a pose that the clip has at one of the frames `fixed`, and IK squeezes its limbs there, they are
     as short for all of the clip.
     """
-    rig, limbs = read_rig(armature), limbs or armature.motiongpt.limbs
+    rig = read_rig(armature)
+    limbs = limbs if limbs is not None else armature.motiongpt.limbs
     switches = find_switches(armature, limbs)
     posed = armature.evaluated_get(depsgraph).pose.bones
     held = bool(rig.controls) and _stands_in(rig, armature, depsgraph, clip, fixed)

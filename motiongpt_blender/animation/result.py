@@ -102,9 +102,10 @@ def _limbs_shown(armature: bpy.types.Object, order: Order) -> tuple[Limbs | None
     apart = [abs(fk.values[0, 0] - ik.values[0, 0]) for fk, ik in pairs]
     choosing = [pair for pair, far in zip(pairs, apart, strict=True) if far > _TUNES]
     tuning = frozenset((fk.bone, fk.property) for (fk, _), far in zip(pairs, apart, strict=True) if 0 < far <= _TUNES)
-    for kind, limbs in enumerate[Limbs](("FK", "IK")):
-        if choosing and all(is_so(pair[kind]) for pair in choosing):
-            return limbs, tuning
+    if choosing and all(is_so(fk) for fk, _ in choosing):
+        return "FK", tuning
+    if choosing and all(is_so(ik) for _, ik in choosing):
+        return "IK", tuning
     return None, frozenset()
 
 

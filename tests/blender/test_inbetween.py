@@ -287,7 +287,7 @@ def test_real_backend_meets_the_keys(session, rig):
                 assert np.abs(posed_joints(rig, at) - expected).max() < 0.25
 
 
-def travelled(rig: bpy.types.Object, frame: float) -> np.ndarray:
+def travelled(rig: bpy.types.Object, frame: int) -> np.ndarray:
     """Where the hips are in the world."""
     hips = posed_bones(rig, frame)["pelvis"]
     shown = rig.evaluated_get(bpy.context.evaluated_depsgraph_get())

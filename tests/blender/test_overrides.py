@@ -21,7 +21,7 @@ def override(request, tmp_path) -> bpy.types.Object:
     bpy.ops.wm.read_homefile(use_empty=True)
     with bpy.data.libraries.load(str(tmp_path / "rig.blend"), link=True) as (_, here):
         here.collections = ["Character"]
-    root = here.collections[0].override_hierarchy_create(bpy.context.scene, bpy.context.view_layer)
+    root = bpy.data.collections["Character"].override_hierarchy_create(bpy.context.scene, bpy.context.view_layer)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     overridden = root.all_objects[0]
     bpy.context.view_layer.objects.active = overridden

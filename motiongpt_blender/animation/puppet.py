@@ -103,8 +103,8 @@ def read_puppet(
     as short for all of the clip.
     """
     rig = read_rig(armature)
-    limbs = limbs if limbs is not None else armature.motiongpt.limbs
-    switches = find_switches(armature, limbs)
+    kind: Limbs = limbs or armature.motiongpt.limbs
+    switches = find_switches(armature, kind)
     posed = armature.evaluated_get(depsgraph).pose.bones
     held = bool(rig.controls) and _stands_in(rig, armature, depsgraph, clip, fixed)
     scales = [Channel(bone, "scale", np.full((1, 3), scale)) for bone, scale in find_limb_scales(rig, posed, held).items()]
@@ -112,9 +112,9 @@ def read_puppet(
     root = _find_root(rig, armature, posed)
     placed = [Channel(value.bone, value.property, np.array([value.values])) for value in origin if value.bone == root]
     with _switched(armature, depsgraph, [*placed, *switches, *full]):
-        whole = read_body(rig, armature, depsgraph, limbs)
+        whole = read_body(rig, armature, depsgraph, kind)
         with _switched(armature, depsgraph, scales):
-            body = read_body(rig, armature, depsgraph, limbs) if held and scales else whole
+            body = read_body(rig, armature, depsgraph, kind) if held and scales else whole
             return _read(rig, body, whole, [*switches, *scales], armature, depsgraph)
 
 

@@ -21,14 +21,14 @@ export MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=8000000000 MALLO
 
 [ -f "$folder/data/dataset.json" ] || python -m backend data build $sources --out "$folder/data"
 python -m backend train tokenizer --data "$folder/data" --out "$folder/tokenizer" $limit $begin \
-    --set network.width="${WIDTH:-320}" --set network.code_dim=256 --set network.levels=6 \
+    --set network.width="${WIDTH:-320}" --set network.code_dim=256 --set network.levels=12 \
     --set weights.path=1 --set long_share=0.5 --set retimed_share=0.5 \
     --set all_levels_share=0.8 --set described_share=0.5 \
     --set batch="$batch" --set steps="${TOKENIZER_STEPS:-20000}" --set rate=4e-4 --set warmup=200 \
     --set continuous_steps="$([ -n "$begin" ] && echo 0 || echo 1000)" --set evaluate_every=1000
 python -m backend train language --data "$folder/data" --tokenizer "$folder/tokenizer" --out "$folder/language" $limit $begin \
     --set batch="$((batch / 4))" --set steps="${LANGUAGE_STEPS:-4000}" --set rate=8e-4 --set warmup=60 \
-    --set finer_weight=0.15 --set described_share=0.6 --set evaluate_every=250
+    --set finer_weight=0.1 --set described_share=0.6 --set evaluate_every=250
 python -m backend bundle pack --data "$folder/data" --tokenizer "$folder/tokenizer" --language "$folder/language" \
     --out "${OUT:-backend/bundles/default}" --attribution "$attribution"
 python -m backend train ranker --data "$folder/data" --bundle "${OUT:-backend/bundles/default}" --out "$folder/ranker"

@@ -66,7 +66,7 @@ class Job:
 
     def sweep(self, place: Place) -> None:
         """Delete what the last set-up has made needless, of which nothing may run; its remark stays."""
-        self._delete("Removing what is no longer needed", place.sweep, self.remark)
+        self._delete("Removing what is no longer needed", place.sweep, self.remark, 1.0)  # the set-up itself is done
 
     def remove(self, place: Place) -> None:
         """Delete the backend in `place`, of which nothing may run."""
@@ -104,21 +104,21 @@ class Job:
         if self.error:
             raise self.error
 
-    def _delete(self, words: str, work: Callable[[], None], remark: str = "") -> None:
+    def _delete(self, words: str, work: Callable[[], None], remark: str = "", fraction: float = 0.0) -> None:
         def delete() -> str:
-            self._say(words, 0.0)
+            self._say(words, fraction)
             try:
                 work()
             except OSError as error:
                 raise explain_os_error(words, error) from error
             return remark
 
-        self._start(delete)
+        self._start(delete, fraction=fraction)
 
-    def _start(self, work: Callable[[], str], on_done: Callable[[], None] = lambda: None) -> None:
+    def _start(self, work: Callable[[], str], on_done: Callable[[], None] = lambda: None, fraction: float = 0.0) -> None:
         if self.busy:
             raise MotionGPTError(Code.BUSY, "The backend is being set up or removed.", "Wait until that is done, or cancel it.")
-        self.error, self.remark, self.step, self.fraction = None, "", "", 0.0
+        self.error, self.remark, self.step, self.fraction = None, "", "", fraction
         self._on_done, self._began = on_done, time.monotonic()
         self._cancelled.clear()
 

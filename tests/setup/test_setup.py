@@ -166,7 +166,7 @@ def test_update_keeps_the_old_environment_until_the_new_one_works(job: Job, plan
     assert (plan.folder / "cache").is_dir()
     job.remark = "The driver is too old."
     job.sweep(Place(plan.folder))
-    assert job.busy
+    assert job.busy and job.fraction == 1.0  # for the animator it is the end of the set-up
     job.wait()
     assert job.remark == "The driver is too old."
     assert [path.name for path in environments(plan)] == [new.environment]

@@ -23,12 +23,12 @@ from ..protocol.errors import Code, MotionGPTError
 from ..tokenizer.vqvae import VQVAE, VQVAEConfig
 from .base import BaseModel
 
-FORMAT = 3
+FORMAT = 4
 DEFAULT = Path(__file__).parent.parent / "bundles" / "default"
-# Each part is two files, so that none of those in the repository becomes too large for where it is kept.
+# Each part is several files, so that none of those in the repository becomes too large for where it is kept.
 _TOKENIZER, _CODEBOOKS = "tokenizer.safetensors", "codebooks.safetensors"
-_ADAPTER, _HEADS = "adapter.safetensors", "heads.safetensors"
-_FILES = {_TOKENIZER, _CODEBOOKS, _ADAPTER, _HEADS}
+_ADAPTER, _HEADS, _READERS = "adapter.safetensors", "heads.safetensors", "readers.safetensors"
+_FILES = {_TOKENIZER, _CODEBOOKS, _ADAPTER, _HEADS, _READERS}
 _RANKER = "ranker.safetensors"  # of bundles that have one
 
 
@@ -72,7 +72,7 @@ class Bundle:
 
     def adapter_tensors(self) -> dict[str, Tensor]:
         """What training of the language model made, in float32: the LoRA matrices, and what reads and writes codes."""
-        return self._read(_ADAPTER, _HEADS)
+        return self._read(_ADAPTER, _HEADS, _READERS)
 
     def ranker(self) -> Ranker | None:
         """What says which of several answers goes best with a prompt, if the bundle has it."""
@@ -140,9 +140,10 @@ def file_hash(path: Path) -> str:
 def write_bundle(folder: Path, facts: dict[str, Any], tokenizer: Mapping[str, Tensor], adapter: Mapping[str, Tensor]) -> Bundle:
     """Write a bundle from what `bundle.json` says (dataclasses allowed) and the weights, which are kept as half floats."""
     folder.mkdir(parents=True, exist_ok=True)
-    lora, heads = _split(adapter, LORA)
+    lora, others = _split(adapter, LORA)
+    readers, heads = _split(others, "finer.readers.")
     codebooks, networks = _split(tokenizer, "quantizer.", "residuals.")
-    files = {_TOKENIZER: networks, _CODEBOOKS: codebooks, _ADAPTER: lora, _HEADS: heads}
+    files = {_TOKENIZER: networks, _CODEBOOKS: codebooks, _ADAPTER: lora, _HEADS: heads, _READERS: readers}
     hashes = {name: _write(folder / name, tensors) for name, tensors in files.items()}
     plain = {k: v if isinstance(v, (str, int, float, list, dict)) else asdict(v) for k, v in facts.items()}
     _write_facts(folder, {"format": FORMAT, **plain, "files": hashes})

@@ -18,7 +18,7 @@ from ..orders import Order
 from ..poses import carried_along, may_be_carried
 from ..rigs.body import limb_controls
 from ..rigs.controls import Limbs
-from ..rigs.retarget import ground_of
+from ..rigs.retarget import Ground
 from ..steps import Steps
 from .action import Channel, action_name, assign, channelbag, data_path, group_name, new_action, own_bag, read_value, write_track
 from .channels import distance_of, form_changes, nearest_form
@@ -87,7 +87,7 @@ def _among_keys(find: Find, puppet: Puppet, order: Order) -> Steps[Puppet]:
     places, parents = yield from carried_along(find, mover, range(order.start, order.end + 1))
     if not order.delivery.kept:
         places[:] = np.eye(4)  # the clip's poses are those in the object, wherever that is
-    ways = (ground_of(puppet.rig.stance, way) for way in (places, parents @ np.linalg.inv(puppet.under)))
+    ways = (Ground(*puppet.rig.stance.way_of(way)) for way in (places, parents @ np.linalg.inv(puppet.under)))
     return replace(puppet, carried=tuple(ways))
 
 

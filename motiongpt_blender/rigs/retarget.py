@@ -12,7 +12,7 @@ from ...backend.motion.skeleton import SMPL
 from ..steps import Steps
 from .body import Body, Pole
 from .planting import plant
-from .stance import SIDES, Stance
+from .stance import SIDES
 
 _STILL = 1e-6  # metres
 _STRAIGHT = (0.003, 0.012)  # how far out of line its middle joint is, per its length, below which a limb is straight and above which bent
@@ -61,15 +61,6 @@ class Ground:
             rotations.rotate(back[:, None], motion.heads - self.move[:, None]),
             back if by_bone else motion.loose,
         )
-
-
-def ground_of(stance: Stance, carry: np.ndarray) -> Ground:
-    """The way of what is moved by `carry (T, 4, 4)` in armature space."""
-    axes = carry[:, :3, :3] / np.linalg.norm(carry[:, :3, :3], axis=-2, keepdims=True)
-    back = rotations.inverse(stance.to_canonical)
-    turn = rotations.multiply(rotations.multiply(stance.to_canonical, rotations.from_matrix(axes)), back)
-    origin = carry[:, :3, :3] @ stance.place_back(np.zeros(3)) + carry[:, :3, 3]
-    return Ground(turn, stance.place(origin))
 
 
 def find_ground(clip: Clip, anchor: int, turns: bool) -> Ground:

@@ -128,10 +128,7 @@ def turns_of_joints(rig: Rig, turned: np.ndarray) -> np.ndarray:
 
 def carried(rig: Rig, local: np.ndarray, root: np.ndarray, carry: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The motion of a rig that is itself moved by `carry (T, 4, 4)` in its own space."""
-    turn = rotations.from_matrix(carry[:, :3, :3])
-    stance = rig.stance
-    turn = rotations.multiply(rotations.multiply(stance.to_canonical, turn), rotations.inverse(stance.to_canonical))
+    turn, move = rig.stance.way_of(carry)
     local = local.copy()
     local[:, 0] = rotations.multiply(turn, local[:, 0])
-    place = np.einsum("tij,tj->ti", carry[:, :3, :3], stance.place_back(root)) + carry[:, :3, 3]
-    return rotations.continuous(local), stance.place(place)
+    return rotations.continuous(local), rotations.rotate(turn, root) + move

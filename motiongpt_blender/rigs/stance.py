@@ -34,6 +34,13 @@ class Stance:
         """Points `(..., 3)` of armature space in the canonical frame, metres."""
         return rotations.rotate(self.to_canonical, points - self.origin) / self.scale
 
+    def way_of(self, carry: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The way of what is moved by `carry (T, 4, 4)` in armature space: a turn `(T, 4)` about the origin, then a move `(T, 3)`."""
+        axes = carry[:, :3, :3] / np.linalg.norm(carry[:, :3, :3], axis=-2, keepdims=True)
+        back = rotations.inverse(self.to_canonical)
+        turn = rotations.multiply(rotations.multiply(self.to_canonical, rotations.from_matrix(axes)), back)
+        return turn, self.place(carry[:, :3, :3] @ self.place_back(np.zeros(3)) + carry[:, :3, 3])
+
     def place_back(self, points: np.ndarray) -> np.ndarray:
         """Canonical points `(..., 3)` in armature space."""
         return rotations.rotate(rotations.inverse(self.to_canonical), points) * self.scale + self.origin

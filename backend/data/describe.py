@@ -6,7 +6,7 @@ clip and their action, so that training can draw all actions about equally often
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -42,7 +42,8 @@ class Found:
 def describe(features: np.ndarray, skeleton: Skeleton, rng: np.random.Generator) -> list[Found]:
     """The actions in a clip's features `(T, D)`; wording and the windows of gaits are drawn with `rng`."""
     body = Measures(features, skeleton)
-    found = [*_find_actions(body), *_find_gaits(body, rng)]
+    poses = dict(_poses(body))
+    found = [*_find_actions(body, poses), *_find_gaits(body, np.any([*poses.values()], axis=0), rng)]
     words = _wordings()
     told = []
     for f in [f for f in found for _ in range(_TELLINGS)]:
@@ -63,9 +64,8 @@ def _wordings() -> dict:
     return json.loads(_WORDINGS.read_text(encoding="utf-8"))
 
 
-def _find_actions(body: Measures) -> Iterator[Found]:
+def _find_actions(body: Measures, masks: Mapping[str, np.ndarray]) -> Iterator[Found]:
     lead = round(_LEAD_SECONDS * body.fps)
-    masks = dict(_poses(body))
     seated = masks["sit"]
     for action, mask in masks.items():
         for begin, end in _stretches(mask, gap=round(0.3 * body.fps), shortest=3 if action in _QUICK else round(0.3 * body.fps)):
@@ -132,8 +132,8 @@ def _poses(body: Measures) -> Iterator[tuple[str, np.ndarray]]:
     yield "upside_down", body.at("head")[:, 1] < -0.1
 
 
-def _find_gaits(body: Measures, rng: np.random.Generator) -> Iterator[Found]:
-    """Windows of even speed and direction: about one for every second of the clip is tried."""
+def _find_gaits(body: Measures, posed: np.ndarray, rng: np.random.Generator) -> Iterator[Found]:
+    """Windows of even speed and direction: about one for every second of the clip is tried. In `posed` frames (T,) more is seen."""
     frames = len(body.travel)
     shortest, longest = (round(seconds * body.fps) for seconds in _GAIT_SECONDS)
     calm = body.height > 0.8
@@ -154,7 +154,7 @@ def _find_gaits(body: Measures, rng: np.random.Generator) -> Iterator[Found]:
         side = "left" if turned > 0 else "right"
         turn = turn if turn == "none" else f"{turn}_{side}".strip("_")
         if gait == "stand" or (mean < _SHUFFLE and drift < _ON_THE_SPOT):
-            yield from _standing(body, window, turn, drift, rng)
+            yield from _standing(body, window, posed, turned, turn, drift, rng)
             continue
         if pace.std() > 0.4 * mean:
             continue
@@ -165,7 +165,8 @@ def _find_gaits(body: Measures, rng: np.random.Generator) -> Iterator[Found]:
         if way != "forward" and turn not in ("none", f"bit_{side}"):
             continue
         action = f"{gait} {way}" if turn == "none" or way != "forward" else f"{gait} {way} {turn}"
-        yield Found(action, _walk(gait, way, turn if way == "forward" else "none", rng), begin, begin + length)
+        text = _walk(gait, way, turn if way == "forward" else "none", rng)
+        yield Found(action, _with_degrees(text, turned), begin, begin + length)
 
 
 def _walk(gait: str, way: str, turn: str, rng: np.random.Generator) -> str:
@@ -177,12 +178,20 @@ def _walk(gait: str, way: str, turn: str, rng: np.random.Generator) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _standing(body: Measures, window: slice, turn: str, drift: float, rng: np.random.Generator) -> Iterator[Found]:
+def _with_degrees(text: str, turned: float) -> str:
+    """The text with each `<step>` replaced by how far it turns, rounded to so many degrees."""
+    return re.sub(r"<(\d+)>", lambda step: str(int(step[1]) * round(abs(turned) / int(step[1]))), text)
+
+
+def _standing(
+    body: Measures, window: slice, posed: np.ndarray, turned: float, turn: str, drift: float, rng: np.random.Generator
+) -> Iterator[Found]:
     words = _wordings()
     if turn in words["standing_turns"] and drift < _ON_THE_SPOT:
-        yield Found(f"turn {turn}", str(rng.choice(words["standing_turns"][turn])), window.start, window.stop)
+        text = _with_degrees(str(rng.choice(words["standing_turns"][turn])), turned)
+        yield Found(f"turn {turn}", text, window.start, window.stop)
     still = np.linalg.norm(np.diff(body.around[window], axis=0), axis=-1).mean() * body.fps < 0.06
-    if turn == "none" and still and body.lean[window].max() < 30.0:
+    if turn == "none" and still and not posed[window].any() and body.lean[window].max() < 30.0:
         yield Found("stand", str(rng.choice(words["gaits"]["stand"])), window.start, window.stop)
 
 

@@ -57,8 +57,8 @@ class LanguageTraining:
     `retimed_share` of the examples are faster or slower by the factor `retimed`. In each example up to `corrupted_most` of the
     codes that the model reads, though not those that it must answer, are those of other places, as its own will be that it goes on from.
     What an answer has turned so far is told off by about `blur` radians and such a share of it, as sums over codes are estimates.
-    `only` names one task to train instead of all. `contrast_share` of the examples whose captions name a side are read once more
-    with left and right exchanged, which must make their answers less likely; that counts `contrast_weight`.
+    `only` names one task to train instead of all. `contrast_share` of the examples that have a caption which contradicts theirs
+    (`contradicted`) are read once more with that, which must make their answers less likely; that counts `contrast_weight`.
     """
 
     base: BaseModel = SMOLLM2
@@ -106,9 +106,13 @@ class Cut:
 
 @dataclass(frozen=True)
 class Example:
-    """An instruction before its poses are encoded. `poses`: place, seconds, and the row of the data set that shows the pose."""
+    """An instruction before its poses are encoded. `poses`: place, seconds, and the row of the data set that shows the pose.
+
+    `other` says another way or turn of what the caption says, or nothing.
+    """
 
     caption: str
+    other: str
     seconds: float | None
     poses: tuple[tuple[str, float, int], ...]
     cut: Cut
@@ -134,6 +138,7 @@ class Examples:
         frames_of = {"text": (), "first": (0,), "last": (frames - 1,), "keys": keys}
         return Example(
             caption=caption.text if "text" in given else "",
+            other=scenes.contradicting(rng, caption) if "text" in given else "",
             seconds=frames / fps if rng.random() < config.timed_share else None,
             poses=tuple((part.removesuffix("s"), at / fps, self._row(cut, at)) for part in given for at in frames_of[part]),
             cut=cut,
@@ -266,20 +271,20 @@ class LanguageTrainee:
         rng = np.random.default_rng((self.config.seed, step))
         corrupted_most = self.config.corrupted_most if self.model.motion is not None else 0.0  # digits have no place of their own
         drawn = self._batch(step)
-        wrong = exchanged(drawn, rng, self.config.contrast_share)
+        wrong = contradicted(drawn, rng, self.config.contrast_share)
         losses, _, margins = self._loss(drawn, rng, corrupted_most, wrong)
         loss = losses[0] + self.config.finer_weight * losses[1:].sum()
         return loss + self.config.contrast_weight * F.softplus(-margins).mean() if wrong else loss
 
     def evaluate(self) -> dict[str, float]:
-        """Losses of first and finer codes, share of first codes guessed right and of sides told apart, on 64 examples of each split."""
+        """Losses of first and finer codes, share of first codes guessed right and of captions told apart, on 64 examples of each split."""
         figures = {}
         for split in ("val", "test"):
             if self.scenes[split].clips:
-                losses, right, sides = self.held_out(split, 64)
+                losses, right, apart = self.held_out(split, 64)
                 figures |= {f"{split}_loss": round(losses[0], 4), f"{split}_accuracy": round(right, 4)}
-                if not np.isnan(sides):
-                    figures[f"{split}_sides"] = round(sides, 4)
+                if not np.isnan(apart):
+                    figures[f"{split}_told_apart"] = round(apart, 4)
                 if len(losses) > 1:
                     figures[f"{split}_finer_loss"] = round(float(np.mean(losses[1:])), 4)
         return figures
@@ -288,19 +293,19 @@ class LanguageTrainee:
     def held_out(self, split: str, examples: int, task: str = "") -> tuple[list[float], float, float]:
         """Figures on examples of a split, always the same, of one task or all.
 
-        The losses of each level, the share of first codes guessed right, and of the answers whose captions name a side the share
-        that is likelier than with left and right exchanged.
+        The losses of each level, the share of first codes guessed right, and of the answers that have a contradicting caption the
+        share that is likelier with their own.
         """
         self.model.eval()
         parts, margins = [], []
         for i in range(max(1, examples // self.config.batch)):
             rng = np.random.default_rng((self.config.seed, 1, i))
             drawn = [self.examples.draw(rng, self.scenes[split], task) for _ in range(self.config.batch)]
-            losses, right, differences = self._loss(drawn, rng, 0.0, exchanged(drawn, rng, 1.0))
+            losses, right, differences = self._loss(drawn, rng, 0.0, contradicted(drawn, rng, 1.0))
             parts.append((losses, right))
             margins.append(differences)
         losses, right = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
-        return losses.tolist(), float(right), float((torch.cat(margins) > 0).float().mean())  # not a number where no side is named
+        return losses.tolist(), float(right), float((torch.cat(margins) > 0).float().mean())  # not a number where none has one
 
     def _batch(self, step: int) -> list[Example]:
         """The examples of a step. Those of a few steps are drawn together and dealt out by length, so that little is padded."""
@@ -375,9 +380,17 @@ def mirrored(caption: str) -> str:
     return _SIDES.sub(lambda side: others.get(side[0], "clockwise"), caption)
 
 
-def exchanged(drawn: Sequence[Example], rng: np.random.Generator, share: float) -> dict[int, str]:
-    """The captions of a share of the examples that name a side, with the other side in its place, by the examples' numbers."""
-    return {row: mirrored(e.caption) for row, e in enumerate(drawn) if _SIDES.search(e.caption) and rng.random() < share}
+def contradicted(drawn: Sequence[Example], rng: np.random.Generator, share: float) -> dict[int, str]:
+    """Captions that are wrong for a share of the examples, by the examples' numbers.
+
+    They name the other side, or another way or turn. Examples that have neither are left out.
+    """
+    wrong = {}
+    for row, e in enumerate(drawn):
+        others = [other for other in (mirrored(e.caption), e.other) if other not in ("", e.caption)]
+        if others and rng.random() < share:
+            wrong[row] = others[int(rng.integers(len(others)))]
+    return wrong
 
 
 def run(

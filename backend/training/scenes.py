@@ -1,5 +1,6 @@
 """What is drawn for training: clips, and the actions that were found in them, rare ones more often than they are."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -25,6 +26,7 @@ class Scenes:
                 if caption.action:
                     self.actions.setdefault(caption.action, []).append((clip, caption))
         self.odds = _odds([len(found) for found in self.actions.values()], evenness)
+        self.others = {name: [o for o in self.actions if o != name and _of_a_kind(o, name)] for name in self.actions}
 
     @classmethod
     def of(cls, dataset: Dataset, split: str, shortest: int, evenness: float) -> "Scenes":
@@ -39,6 +41,23 @@ class Scenes:
         clip = self.clips[int(rng.choice(len(self.clips), p=self.clip_odds))]
         captions = [c for c in clip.captions if not c.action]
         return clip, captions[int(rng.integers(len(captions)))]
+
+    def contradicting(self, rng: np.random.Generator, caption: Caption) -> str:
+        """What is said of another way or turn of the action that a caption tells; nothing if it has none."""
+        others = self.others.get(caption.action, [])
+        if not others:
+            return ""
+        told = self.actions[others[int(rng.integers(len(others)))]]
+        return told[int(rng.integers(len(told)))][1].text
+
+
+def _of_a_kind(action: str, other: str) -> bool:
+    """Whether two actions are ways or turns of one gait, so that a window shows one of them only.
+
+    They differ in more than the side, which a caption need not name.
+    """
+    names = [re.sub("_?(left|right)$", "", name) for name in (action, other)]
+    return " " in action and action.split()[0] == other.split()[0] and names[0] != names[1]
 
 
 def _alike(captions: Sequence[set[str]]) -> list[int]:

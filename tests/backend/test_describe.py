@@ -46,6 +46,24 @@ def test_gaits_are_told_by_speed_and_direction(standing, step, degrees, expected
     assert set(actions(local, root)) == {expected}
 
 
+def test_who_holds_a_pose_is_not_said_to_stand(standing):
+    local, root = standing
+    for side in ("left", "right"):
+        turn(local, f"{side}_shoulder", (0, 0, 1), 0.0)
+    assert set(actions(local, root)) == {"arms_out"}
+
+
+def test_a_turn_is_told_in_degrees(standing):
+    """Rounded to what the wording rounds to."""
+    local, root = standing
+    turn(local, "pelvis", (0, 1, 0), np.linspace(0.0, 200.0, FRAMES))
+    features = joints_to_features(SMPL.forward(local, root), SMPL, local)
+    texts = [found.text for seed in range(20) for found in describe(features, SMPL, np.random.default_rng(seed))]
+    told = {int(degrees) for text in texts for degrees in re.findall(r"[0-9]+", text)}
+    assert told and told <= {45, 50, 60, *range(70, 200, 10), 135, 180}
+    assert not any("<" in text for text in texts)
+
+
 @pytest.mark.parametrize(("side", "sign"), [("left", 1.0), ("right", -1.0)])
 def test_a_raised_arm_is_told_with_its_side(standing, side, sign):
     local, root = standing

@@ -287,13 +287,37 @@ def test_sides_of_a_caption_are_exchanged(caption, expected):
     assert mirrored(caption) == expected
 
 
+@pytest.mark.parametrize(
+    ("action", "others"),
+    [
+        ("walk forward left", {"walk forward", "walk back", "walk forward circle_left"}),
+        ("turn left", {"turn about_right"}),
+        ("run forward", set()),
+        ("jump", set()),
+    ],
+)
+def test_an_action_is_contradicted_by_other_ways_and_turns_of_its_gait(action, others):
+    """Not by the same turn to the other side, whose caption may leave the side out."""
+    from backend.data.dataset import Clip
+    from backend.data.sources import Caption
+    from backend.training.scenes import Scenes
+
+    names = ("walk forward", "walk back", "walk forward left", "walk forward right", "walk forward circle_left")
+    names += ("turn left", "turn right", "turn about_right", "run forward", "jump")
+    captions = [Caption(text=name, start=0.0, end=1.0, action=name) for name in names]
+    scenes = Scenes([Clip("walk", "train", 0, 80, (Caption("someone walks."), *captions))], 0.4)
+    asked = next(caption for caption in captions if caption.action == action)
+    rng = np.random.default_rng(0)
+    assert {scenes.contradicting(rng, asked) for _ in range(100)} == (others or {""})
+
+
 def test_captions_are_learned_against_those_of_the_other_side(trained):
     """Training on the contrast alone makes an answer less likely under a caption that names the wrong side."""
     from dataclasses import replace
 
     from backend.language.heads import AdapterConfig
     from backend.models.base import BaseModel
-    from backend.training.language import LanguageTrainee, LanguageTraining, exchanged
+    from backend.training.language import LanguageTrainee, LanguageTraining, contradicted
     from backend.training.tokenizer import load_trained
 
     dataset = Dataset(trained / "data")
@@ -301,11 +325,13 @@ def test_captions_are_learned_against_those_of_the_other_side(trained):
     trainee = LanguageTrainee(dataset, load_trained(trained / "tokenizer", dataset), config, "cpu")
     rng = np.random.default_rng(0)
     drawn = [trainee.examples.draw(rng, trainee.scenes["train"], "text") for _ in range(4)]
-    drawn = [replace(example, caption="someone waves with the left arm.") for example in drawn]
-    assert exchanged([*drawn, replace(drawn[0], caption="someone waves.")], rng, 1.0).keys() == {0, 1, 2, 3}
+    drawn = [replace(example, caption="someone waves with the left arm.", other="") for example in drawn]
+    unnamed = replace(drawn[0], caption="someone waves.")
+    assert contradicted([*drawn, unnamed], rng, 1.0).keys() == {0, 1, 2, 3}
+    assert contradicted([replace(unnamed, other="someone walks.")], rng, 1.0) == {0: "someone walks."}
 
     def margins() -> torch.Tensor:
-        return trainee._loss(drawn, np.random.default_rng(1), 0.0, exchanged(drawn, rng, 1.0))[2]
+        return trainee._loss(drawn, np.random.default_rng(1), 0.0, contradicted(drawn, rng, 1.0))[2]
 
     before = margins().detach()
     for _ in range(20):

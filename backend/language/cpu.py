@@ -99,7 +99,7 @@ class CpuEngine:
             self._layers,
             _empty(rows, (shape.heads + 2 * shape.groups) * shape.head_dim),
             _empty(rows, shape.heads * shape.head_dim),
-            _empty(rows, shape.inner),
+            _empty(rows, 2 * shape.inner),
             self._keys,
             self._values,
             self._cosines,

@@ -93,7 +93,7 @@ class Sequences(Protocol):
         ...
 
     def feed(self, ids: Tensor) -> None:
-        """Go on with ids (B, n, levels)."""
+        """Go on with ids (B, n, levels); of several times as many sequences every B-th with the same."""
         ...
 
 
@@ -177,7 +177,7 @@ def sample_codes(
         if samples > 1:
             sequences.repeat(samples)
         if begun[0]:
-            sequences.feed(_told(model, begun, _as_tensor(model, begun), courses, len(sequences.last), len(begun[0])))
+            sequences.feed(_told(model, _as_tensor(model, begun), len(begun[0]), courses))
     answers = _grow(model, sequences, begun, [length] * samples, sampling, guided, noise, courses, pull, agreement, on_token, cancelled)
     return torch.tensor([codes[:length] for codes in answers])
 
@@ -226,7 +226,7 @@ def _grow(
     """Codes of answers that are begun with rows and have `lengths` positions in the end; where `guided`, `sequences` are twice as many."""
     vocabulary = model.vocabulary
     chosen = [list(rows) for rows in begun]
-    made = _as_tensor(model, begun) if courses else None
+    made = _as_tensor(model, begun) if courses else torch.empty(len(begun), 0, vocabulary.levels, dtype=torch.long)
     pulls = [pull.along(course) for course in courses] if pull else []
     anything = torch.ones(len(vocabulary.rows), dtype=torch.bool)  # an answer that is complete waits for the others
     legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
@@ -255,8 +255,8 @@ def _grow(
             on_token([vocabulary.codes(rows) for rows in chosen])
         legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
         if any(rows is not None for rows in legal):
-            made = made if made is None else torch.cat([made, picked[:, None]], dim=1)
-            sequences.feed(_told(model, chosen, made, courses, len(hidden), 1))
+            made = torch.cat([made, picked[:, None]], dim=1)  # what is complete goes on as the others do, and counts for nothing
+            sequences.feed(_told(model, made, 1, courses))
     return [vocabulary.codes(rows) for rows in chosen]
 
 
@@ -300,23 +300,16 @@ def _as_tensor(model: Model, begun: Sequence[Sequence[Position]]) -> Tensor:
     return torch.tensor(begun, dtype=torch.long).reshape(len(begun), -1, model.vocabulary.levels)
 
 
-def _told(
-    model: Model, chosen: Sequence[Sequence[Position]], made: Tensor | None, courses: Sequence[Tensor], rows: int, last: int
-) -> Tensor:
-    """Ids (rows, last, ...) of the last positions of each answer, with what is told of the positions that follow them.
-
-    `made (B, n, levels)` are the answers once more, those that are complete going on as the others do; needed where there are `courses`.
-    """
-    sums = None if made is None or not courses else model.sums(made)
-    told = []
-    for number, positions in enumerate(chosen):
-        ids = ids_of(model.vocabulary, positions[-last:])
-        if courses:
-            course = courses[number]
-            at = torch.arange(len(positions) - last + 1, len(positions) + 1).clamp(max=len(course) - 1)
-            ids = on_course(ids, course[at], sums if sums is None else sums[number, -last:])
-        told.append(ids)
-    return _for_each_prompt(torch.stack(told), rows)
+def _told(model: Model, made: Tensor, last: int, courses: Sequence[Tensor]) -> Tensor:
+    """Ids (B, last, ...) of the last of the rows `made (B, n, levels)`, with what is told of the positions that follow them."""
+    ids = made[:, -last:].clone()
+    ids[..., 0] = torch.tensor(model.vocabulary.rows)[ids[..., 0]]
+    if not courses:
+        return ids
+    at = torch.arange(made.shape[1] - last + 1, made.shape[1] + 1)
+    course = torch.stack([rows[at.clamp(max=len(rows) - 1)] for rows in courses])
+    sums = model.sums(made)
+    return on_course(ids, course, sums if sums is None else sums[:, -last:])
 
 
 def _guide(logits: Tensor, sampling: Sampling, guided: bool) -> Tensor:

@@ -29,7 +29,8 @@ _float = np.float32
 _intrinsic: Any = intrinsic  # what it makes is called without the first argument, which its type does not say
 _FEATURES = binding.get_host_cpu_features()
 _WIDE = _FEATURES.get("avx512bw", False)
-FOURS = _FEATURES.get("avx512vnni" if _WIDE else "avxvnni", False)  # whether one instruction adds four products of bytes to a sum
+# Whether one instruction adds four products of bytes, or two of 16 bits, to a sum.
+FOURS = _FEATURES.get("avx512vnni" if _WIDE else "avxvnni", False)
 LANES = 16 if _WIDE else 8  # sums that one register holds; places of a cache that stand side by side
 _VECTORS = 2 if _WIDE else 1  # of sums for each of four rows, so that these and what they are made of fit into all registers
 OUTPUTS = _VECTORS * LANES
@@ -104,7 +105,7 @@ def forward(
     A row is the token of sequence `sequences (rows,)` at place `slots (rows,)`; it sees the places up to its own. `keys`
     (layers, batch, kv heads, room / LANES, head size, LANES) and `values` (layers, batch, kv heads, room, head size), float32
     or bfloat16 seen as int16, hold the places before and get those of `x`. `qkv`, `seen` (rows, heads * head size) and `inner`
-    (rows, inner) are room to work in.
+    (rows, 2 * inner) are room to work in.
     """
     width = x.shape[1]
     groups, size = values.shape[2], values.shape[4]
@@ -123,7 +124,7 @@ def forward(
         _multiply(_given(seen, layers.out.weights), layers.out, layer, x, begin, end)
         _meet(arrivals, parts)
         _normalise(x, layers.norms[2 * layer + 1], epsilon, normed)
-        begin, end = _share(inner.shape[1], OUTPUTS, part, parts)
+        begin, end = _share(inner.shape[1] // 2, OUTPUTS, part, parts)
         _gated(normed, layers.gate_up, layer, inner, begin, end)
         _meet(arrivals, parts)
         begin, end = _share(width, OUTPUTS, part, parts)
@@ -366,16 +367,17 @@ def _round(typing, x, first, values, row, finest):
         _, first, _, row, finest = arguments
         at = [builder.add(first, first.type(lane)) for lane in range(0, BLOCK, LANES)]
         given = [_vector(builder, place(0, i), types.float32, LANES) for i in at]
-        tops = [_call(builder, f"llvm.vector.reduce.fmax.v{LANES}f32", _call(builder, f"llvm.fabs.v{LANES}f32", part)) for part in given]
-        top = ir.FloatType()(1e-12)
-        for each in tops:
-            top = builder.select(builder.fcmp_ordered(">", each, top), each, top)
-        times, total = _spread(builder, builder.fdiv(finest, top), LANES), ir.IntType(32)(0)
+        tops, totals = _FLOATS([1e-12] * LANES), _SUMS([0] * LANES)  # of each lane, because few instructions look across them
+        for part in given:
+            size = _call(builder, f"llvm.fabs.v{LANES}f32", part)
+            tops = builder.select(builder.fcmp_ordered(">", size, tops), size, tops)
+        top = _call(builder, f"llvm.vector.reduce.fmax.v{LANES}f32", tops)
+        times, kind = _spread(builder, builder.fdiv(finest, top), LANES), ir.VectorType(context.get_data_type(values.dtype), LANES)
         for i, part in zip(at, given, strict=True):
             whole = builder.fptosi(_call(builder, f"llvm.rint.v{LANES}f32", builder.fmul(part, times)), _SUMS)
-            kind = ir.VectorType(context.get_data_type(values.dtype), LANES)
             builder.store(builder.trunc(whole, kind), builder.bitcast(place(2, row, i), kind.as_pointer()), align=1)
-            total = builder.add(total, _call(builder, f"llvm.vector.reduce.add.v{LANES}i32", whole))
+            totals = builder.add(totals, whole)
+        total = _call(builder, f"llvm.vector.reduce.add.v{LANES}i32", totals)
         return context.make_tuple(builder, signature.return_type, [builder.fdiv(top, finest), total])
 
     return types.Tuple([types.float32, types.int32])(x, first, values, row, finest), generate
@@ -396,7 +398,10 @@ def _multiply(given, matrix, layer, out, begin, end):
     weights, scales = matrix.weights[layer], matrix.scales[layer]
     for group in range(begin // OUTPUTS, end // OUTPUTS):  # whose weights stay in the nearest caches for all rows
         row = 0
-        while row + 4 <= len(x):
+        while row + 8 <= len(x):
+            _eight_rows(x, units, offsets, weights, scales, out, row, group)
+            row += 8
+        if row + 4 <= len(x):
             _four_rows(x, units, offsets, weights, scales, out, row, group)
             row += 4
         if row + 2 <= len(x):
@@ -425,10 +430,10 @@ def _tile(rows):
             totals = {at: cgutils.alloca_once_value(builder, _FLOATS(None)) for at in tile}
             with cgutils.for_range(builder, blocks) as loop:
                 block = loop.index
-                if rows == 4:
+                if rows >= 4:
                     first = builder.mul(block, block.type(BLOCK // inputs))
                     size = BLOCK * OUTPUTS * weights.dtype.bitwidth // 8
-                    _send_for(builder, place(3, builder.add(group, group.type(1)), first, zero, zero), size, row, of_all)
+                    _send_for(builder, place(3, builder.add(group, group.type(1)), first, zero, zero), size, row, rows, of_all)
                 sums = {at: builder.load(totals[at]) for at in tile}
                 if whole:
                     sums = {(r, v): _spread(builder, builder.load(place(2, rows_[r], block)), LANES) for r, v in tile}
@@ -463,7 +468,7 @@ def inputs_at_once(kind):
     return {types.int8: 2, types.uint8: 4}.get(kind, 1)
 
 
-_four_rows, _two_rows, _one_row = _tile(4), _tile(2), _tile(1)
+_eight_rows, _four_rows, _two_rows, _one_row = _tile(8), _tile(4), _tile(2), _tile(1)
 _FLOATS, _SUMS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
 
 
@@ -479,12 +484,12 @@ def _places(context, builder, signature, arguments):
 
 
 def _vector(builder, pointer, kind, count):
-    """`count` numbers of a kind: int8 as int32, uint8 as it is, all others as float32."""
+    """`count` numbers of a kind: int8 as what it is multiplied in, uint8 as it is, all others as float32."""
     bits = {types.int8: 8, types.uint8: 8, types.int16: 16}.get(kind)
     stored = ir.IntType(bits) if bits else ir.FloatType()
     loaded = builder.load(builder.bitcast(pointer, ir.VectorType(stored, count).as_pointer()), align=1)
     if kind == types.int8:
-        return builder.sext(loaded, ir.VectorType(ir.IntType(32), count))
+        return builder.sext(loaded, ir.VectorType(ir.IntType(16 if FOURS else 32), count))
     if kind != types.int16:
         return loaded
     upper = builder.shl(builder.zext(loaded, _SUMS), _SUMS([16] * count))  # bfloat16 is the upper half of a float32
@@ -504,15 +509,15 @@ def _call(builder, name, vector):
     return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [vector.type]), name), [vector])
 
 
-def _send_for(builder, pointer, size, row, rows):
-    """Have memory send a part of the `size` bytes at `pointer`: another for every fourth of the `rows`, and all of it in the end.
+def _send_for(builder, pointer, size, row, tile, rows):
+    """Have memory send a part of the `size` bytes at `pointer`: another for every `tile` of the `rows`, and all of it in the end.
 
     What is asked for in part only would keep the processor from asking for the rest by itself.
     """
     kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()] + [ir.IntType(32)] * 3)
     send = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    pairs = builder.udiv(builder.add(rows, rows.type(2 * size // _LINE - 1)), rows)
-    first = builder.mul(builder.udiv(row, row.type(4)), pairs)
+    pairs = builder.udiv(builder.add(rows, rows.type(size * tile // (2 * _LINE) - 1)), rows)
+    first = builder.mul(builder.udiv(row, row.type(tile)), pairs)
     with cgutils.for_range(builder, pairs) as loop:
         begin = builder.mul(builder.add(first, loop.index), row.type(2 * _LINE))
         for line in range(2):
@@ -526,33 +531,38 @@ def _repeated(builder, pointer, kind, inputs):
         return _spread(builder, builder.load(pointer), LANES)
     together = _spread(builder, builder.load(builder.bitcast(pointer, ir.IntType(32).as_pointer()), align=1), LANES)
     parts = builder.bitcast(together, ir.VectorType(ir.IntType(32 // inputs), LANES * inputs))
-    return parts if inputs == 4 else builder.sext(parts, ir.VectorType(ir.IntType(32), LANES * inputs))
+    return parts if FOURS else builder.sext(parts, ir.VectorType(ir.IntType(32), LANES * inputs))
 
 
 def _plus(builder, sums, a, b):
     """Sums and the products of a and b, of which there are as many, or two or four for each sum if they are whole numbers."""
     if sums.type == _FLOATS:
         return builder.fadd(sums, builder.fmul(a, b, flags=("contract",)), flags=("contract",))
-    if a.type.count == 4 * LANES:
+    if FOURS:
+        name = f"llvm.x86.avx512.{'vpdpbusd' if a.type.count == 4 * LANES else 'vpdpwssd'}.{32 * LANES}"
         kind = ir.FunctionType(_SUMS, [_SUMS, a.type, b.type])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.avx512.vpdpbusd.{32 * LANES}"), [sums, a, b])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [sums, a, b])
     products, masks = builder.mul(a, b), (_SUMS(list(range(i, 2 * LANES, 2))) for i in (0, 1))
     even, odd = (builder.shuffle_vector(products, ir.Constant(products.type, ir.Undefined), mask) for mask in masks)
     return builder.add(sums, builder.add(even, odd))
 
 
 @njit(**_PLAIN)
-def _gated(x, matrix, layer, out, begin, end):
-    """`out (rows, n)` = silu of the first half of the products of x with the matrix (2 n, m) times the second, from `begin` to `end`."""
-    half, given = out.shape[1], _given(x, matrix.weights)
-    both = np.zeros((len(x), 2 * half), _float)
-    _multiply(given, matrix, layer, both, begin, end)
-    _multiply(given, matrix, layer, both, half + begin, half + end)
-    _silu(both, begin, end)
-    for row in range(len(out)):
-        gates, ups, gated = both[row, begin:end], both[row, half + begin : half + end], out[row, begin:end]
-        for n in range(len(gated)):
-            gated[n] = gates[n] * ups[n]
+def _gated(x, matrix, layer, inner, begin, end):
+    """The products of x with the matrix (2 n, m) into `inner (rows, 2 n)`, of which the first half is gated by itself and the second.
+
+    Of both halves those from `begin` to `end`.
+    """
+    half, given = inner.shape[1] // 2, _given(x, matrix.weights)
+    inner[:, begin:end] = 0
+    inner[:, half + begin : half + end] = 0
+    _multiply(given, matrix, layer, inner, begin, end)
+    _multiply(given, matrix, layer, inner, half + begin, half + end)
+    _silu(inner, begin, end)
+    for row in range(len(inner)):
+        gates, ups = inner[row, begin:end], inner[row, half + begin : half + end]
+        for n in range(len(gates)):
+            gates[n] *= ups[n]
 
 
 @njit(**_PLAIN)
@@ -628,77 +638,117 @@ def _typed_keep(vector, place):
 def _attend(qkv, sequences, slots, keys, values, out, part, parts):
     """What a part of the heads of all tokens make of the places they see, into `out (rows, heads * head size)`."""
     groups, size = values.shape[1], values.shape[3]
-    heads = out.shape[1] // size
+    together = out.shape[1] // size // groups
     scale = _float(1) / np.sqrt(_float(size))
-    scores = np.empty(values.shape[2], _float)
-    begin, end = _share(len(out) * heads, 1, part, parts)
+    scores = np.empty((together, values.shape[2]), _float)
+    begin, end = _share(len(out) * groups, 1, part, parts)
     for unit in range(begin, end):
-        row, head = unit // heads, unit % heads
-        sequence, past, group = sequences[row], slots[row] + 1, head * groups // heads
+        row, group = unit // groups, unit % groups
+        sequence, past = sequences[row], slots[row] + 1
         blocks = (past + LANES - 1) // LANES
-        weights = scores[: blocks * LANES]
-        _compare(qkv, row, head, keys, sequence, group, blocks, weights)
-        weights[past:] = _float(-1e30)
-        top = _float(-1e30)
-        for t in range(len(weights)):
-            top = max(top, weights[t])
-        total = _float(0)
-        for t in range(len(weights)):
-            weights[t] = _exp((weights[t] - top) * scale)
-            total += weights[t]
-        weights[past:] = _float(0)
-        _mix(weights, values, sequence, group, blocks, out, row, head, _float(1) / total)
+        head = 0
+        while head + 3 <= together:
+            _compare_three(qkv, row, group * together, head, keys, sequence, group, blocks, scores)
+            head += 3
+        while head < together:
+            _compare_one(qkv, row, group * together, head, keys, sequence, group, blocks, scores)
+            head += 1
+        for head in range(together):
+            weights = scores[head, : blocks * LANES]
+            weights[past:] = _float(-1e30)
+            top = _float(-1e30)
+            for t in range(len(weights)):
+                top = max(top, weights[t])
+            total = _float(0)
+            for t in range(len(weights)):
+                weights[t] = _exp((weights[t] - top) * scale)
+                total += weights[t]
+            weights[past:] = _float(0)
+            share = _float(1) / total
+            for t in range(len(weights)):
+                weights[t] *= share
+        head = 0
+        while head + 3 <= together:
+            _mix_three(scores, head, group * together, values, sequence, group, blocks, out, row)
+            head += 3
+        while head < together:
+            _mix_one(scores, head, group * together, values, sequence, group, blocks, out, row)
+            head += 1
 
 
-@_intrinsic
-def _compare(typing, qkv, row, head, keys, sequence, group, blocks, scores):
-    """Products of a row's query with so many blocks of keys, into `scores (blocks * LANES,)`."""
+def _comparison(heads):
+    """What makes the products of so many of a row's queries, from `head` on, with so many blocks of keys, into `scores`.
 
-    def generate(context, builder, signature, arguments):
-        place = _places(context, builder, signature, arguments)
-        _, row, head, _, sequence, group, blocks, _ = arguments
-        size = builder.extract_value(context.make_array(keys)(context, builder, arguments[3]).shape, 3)
-        first, zero = builder.mul(head, size), row.type(0)
-        sums = [cgutils.alloca_once(builder, _FLOATS) for _ in range(_CHAINS)]
-        with cgutils.for_range(builder, blocks) as block:
-            for total in sums:
-                builder.store(_FLOATS(None), total)
-            with cgutils.for_range(builder, builder.udiv(size, size.type(_CHAINS))) as loop:
-                for i, total in enumerate(sums):
-                    at = builder.add(builder.mul(loop.index, size.type(_CHAINS)), size.type(i))
-                    key = _vector(builder, place(3, sequence, group, block.index, at, zero), keys.dtype, LANES)
-                    query = _spread(builder, builder.load(place(0, row, builder.add(first, at))), LANES)
-                    builder.store(_plus(builder, builder.load(total), key, query), total)
-            target = builder.bitcast(place(7, builder.mul(block.index, size.type(LANES))), _FLOATS.as_pointer())
-            builder.store(_added(builder, sums), target, align=4)
-        return context.get_dummy_value()
+    The queries are those of a group of heads, of which `first` is the first; each key is read once for them.
+    """
 
-    return types.void(qkv, row, head, keys, sequence, group, blocks, scores), generate
+    @_intrinsic
+    def compare(typing, qkv, row, first, head, keys, sequence, group, blocks, scores):
+        def generate(context, builder, signature, arguments):
+            place = _places(context, builder, signature, arguments)
+            _, row, first, head, _, sequence, group, blocks, _ = arguments
+            size, zero = builder.extract_value(context.make_array(keys)(context, builder, arguments[4]).shape, 3), row.type(0)
+            at = [builder.add(head, head.type(h)) for h in range(heads)]
+            begins = [builder.mul(builder.add(first, h), size) for h in at]
+            sums = [[cgutils.alloca_once(builder, _FLOATS) for _ in range(_CHAINS)] for _ in range(heads)]
+            with cgutils.for_range(builder, blocks) as block:
+                for total in (total for chains in sums for total in chains):
+                    builder.store(_FLOATS(None), total)
+                with cgutils.for_range(builder, builder.udiv(size, size.type(_CHAINS))) as loop:
+                    for i in range(_CHAINS):
+                        channel = builder.add(builder.mul(loop.index, size.type(_CHAINS)), size.type(i))
+                        key = _vector(builder, place(4, sequence, group, block.index, channel, zero), keys.dtype, LANES)
+                        for begin, chains in zip(begins, sums, strict=True):
+                            query = _spread(builder, builder.load(place(0, row, builder.add(begin, channel))), LANES)
+                            builder.store(_plus(builder, builder.load(chains[i]), key, query), chains[i])
+                for h, chains in zip(at, sums, strict=True):
+                    target = builder.bitcast(place(8, h, builder.mul(block.index, size.type(LANES))), _FLOATS.as_pointer())
+                    builder.store(_added(builder, chains), target, align=4)
+            return context.get_dummy_value()
+
+        return types.void(qkv, row, first, head, keys, sequence, group, blocks, scores), generate
+
+    return compare
 
 
-@_intrinsic
-def _mix(typing, weights, values, sequence, group, blocks, out, row, head, scale):
-    """Values of so many blocks of places, times their `weights (blocks * LANES,)` and `scale`, added, into a head's part of `out`."""
+def _mixture(heads):
+    """What adds up the values of so many blocks of places, times the weights of so many heads from `head` on, into `out`.
 
-    def generate(context, builder, signature, arguments):
-        place = _places(context, builder, signature, arguments)
-        _, _, sequence, group, blocks, _, row, head, scale = arguments
-        size = builder.extract_value(context.make_array(values)(context, builder, arguments[1]).shape, 3)
-        sums = [cgutils.alloca_once(builder, _FLOATS) for _ in range(_CHAINS)]
-        with cgutils.for_range(builder, builder.udiv(size, size.type(LANES))) as part:
-            channel = builder.mul(part.index, size.type(LANES))
-            for total in sums:
-                builder.store(_FLOATS(None), total)
-            with cgutils.for_range(builder, builder.mul(blocks, blocks.type(LANES // _CHAINS))) as loop:
-                for i, total in enumerate(sums):
-                    t = builder.add(builder.mul(loop.index, size.type(_CHAINS)), size.type(i))
-                    value = _vector(builder, place(1, sequence, group, t, channel), values.dtype, LANES)
-                    builder.store(_plus(builder, builder.load(total), value, _spread(builder, builder.load(place(0, t)), LANES)), total)
-            target = builder.bitcast(place(5, row, builder.add(builder.mul(head, size), channel)), _FLOATS.as_pointer())
-            builder.store(builder.fmul(_added(builder, sums), _spread(builder, scale, LANES)), target, align=4)
-        return context.get_dummy_value()
+    `weights (heads of a group, room)`; the group's `first` head has its part of `out` before those of the others.
+    """
 
-    return types.void(weights, values, sequence, group, blocks, out, row, head, scale), generate
+    @_intrinsic
+    def mix(typing, weights, head, first, values, sequence, group, blocks, out, row):
+        def generate(context, builder, signature, arguments):
+            place = _places(context, builder, signature, arguments)
+            _, head, first, _, sequence, group, blocks, _, row = arguments
+            size = builder.extract_value(context.make_array(values)(context, builder, arguments[3]).shape, 3)
+            at = [builder.add(head, head.type(h)) for h in range(heads)]
+            sums = [[cgutils.alloca_once(builder, _FLOATS) for _ in range(_CHAINS)] for _ in range(heads)]
+            with cgutils.for_range(builder, builder.udiv(size, size.type(LANES))) as part:
+                channel = builder.mul(part.index, size.type(LANES))
+                for total in (total for chains in sums for total in chains):
+                    builder.store(_FLOATS(None), total)
+                with cgutils.for_range(builder, builder.mul(blocks, blocks.type(LANES // _CHAINS))) as loop:
+                    for i in range(_CHAINS):
+                        t = builder.add(builder.mul(loop.index, size.type(_CHAINS)), size.type(i))
+                        value = _vector(builder, place(3, sequence, group, t, channel), values.dtype, LANES)
+                        for h, chains in zip(at, sums, strict=True):
+                            weight = _spread(builder, builder.load(place(0, h, t)), LANES)
+                            builder.store(_plus(builder, builder.load(chains[i]), value, weight), chains[i])
+                for h, chains in zip(at, sums, strict=True):
+                    begin = builder.add(builder.mul(builder.add(first, h), size), channel)
+                    target = builder.bitcast(place(7, row, begin), _FLOATS.as_pointer())
+                    builder.store(_added(builder, chains), target, align=4)
+            return context.get_dummy_value()
+
+        return types.void(weights, head, first, values, sequence, group, blocks, out, row), generate
+
+    return mix
+
+
+_compare_three, _compare_one = _comparison(3), _comparison(1)
+_mix_three, _mix_one = _mixture(3), _mixture(1)
 
 
 def _added(builder, sums):

@@ -100,7 +100,7 @@ class Sequences:
         self._mask, self.last = self._mask.repeat_interleave(times, dim=0), self.last.repeat_interleave(times, dim=0)
 
     def feed(self, ids: Tensor) -> None:
-        """Go on with ids (B, n, levels)."""
+        ids = ids.repeat(len(self.last) // len(ids), 1, 1)
         self._mask = torch.nn.functional.pad(self._mask, (0, ids.shape[1]), value=True)
         self.last = self._model.hidden(ids.to(self._mask.device), self._cache, self._mask)[:, -1]
 

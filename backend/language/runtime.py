@@ -85,7 +85,7 @@ class EngineSequences:
     def _run(self, ids: Tensor, places: Tensor) -> Tensor:
         with one_thread():
             embedded = self._model.embed(ids)
-        return self._engine.run(embedded, places)
+        return self._engine.run(embedded.repeat(len(places) // len(ids), 1, 1), places)
 
 
 class TextTokenizer:

@@ -1,6 +1,7 @@
 """A clip of motion: rotations and path over time, on a skeleton with fixed bones."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -23,9 +24,9 @@ class Clip:
     def __len__(self) -> int:
         return len(self.root)
 
-    @property
+    @cached_property
     def joints(self) -> np.ndarray:
-        """Joint positions `(T, J, 3)`."""
+        """Joint positions `(T, J, 3)`, kept once they are computed: a clip's rotations and path do not change."""
         return self.skeleton.forward(self.local, self.root)
 
     def moved(self, turn: np.ndarray, translation: np.ndarray) -> "Clip":

@@ -47,12 +47,12 @@ def lock_feet(clip: Clip, fixed: Sequence[int] = ()) -> Clip:
     which the feet can be still the one with the least added acceleration is taken. A foot that stands in different places at
     two of the frames `fixed` takes a step between them, and so does one that its leg cannot keep where it touches the floor.
     """
-    legs = _legs(clip.skeleton)
+    legs, joints = _legs(clip.skeleton), clip.joints
     clip = replace(clip, contacts=_plausible(clip))
     pinned = np.zeros(len(clip), dtype=bool)
     pinned[list(fixed)] = True
-    clip = _onto_floor(clip, legs, pinned)
-    joints = clip.joints
+    raised = _onto_floor(clip, joints, legs, pinned)
+    clip, joints = replace(clip, root=clip.root + raised), joints + raised[:, None]
     clip, clearances = _stepping(clip, joints, legs, np.flatnonzero(pinned))
     deepest = _deepest(clip, pinned)
     goals, drops = _goals(clip, joints, legs, pinned, clearances)
@@ -65,10 +65,7 @@ def lock_feet(clip: Clip, fixed: Sequence[int] = ()) -> Clip:
             clip.contacts[np.ix_(short > _SHORT, leg.columns)] = False  # what no leg keeps is no contact
         goals, drops = _goals(clip, joints, legs, pinned, clearances)
     clip = _lowered(clip, np.minimum(np.max(drops, axis=0), deepest), pinned)
-    local = clip.local
-    for leg, goal in zip(legs, goals, strict=True):
-        local = _reach(local, clip.root, clip.skeleton, leg, goal, pinned)
-    return replace(clip, local=rotations.continuous(local))
+    return replace(clip, local=rotations.continuous(_reach(clip, legs, goals, pinned)))
 
 
 def slide(clip: Clip) -> float:
@@ -161,19 +158,18 @@ def _touching(clip: Clip, joints: np.ndarray, leg: _Leg) -> tuple[np.ndarray, np
     return touching, np.where(touching, heights, 0.0)
 
 
-def _onto_floor(clip: Clip, legs: Sequence[_Leg], pinned: np.ndarray) -> Clip:
-    """The clip raised or lowered, slowly, so that its contacts are on the floor as far as they agree."""
-    joints = clip.joints
+def _onto_floor(clip: Clip, joints: np.ndarray, legs: Sequence[_Leg], pinned: np.ndarray) -> np.ndarray:
+    """What to move the clip by `(T, 3)`, slowly up or down, so that its contacts are on the floor as far as they agree."""
     touching, heights = (np.stack(both) for both in zip(*(_touching(clip, joints, leg) for leg in legs), strict=True))
     weights = touching.sum(axis=0) + _HARD * _stiffness(_ROOT_SECONDS, clip) * pinned
+    raised = np.zeros((len(clip), 3))
     if not weights.any():
-        return clip
+        return raised
     wanted = np.where(pinned, 0.0, -heights.sum(axis=0) / np.maximum(touching.sum(axis=0), 1))
     stiffness = _stiffness(_ROOT_SECONDS, clip)
     level, still = np.full(len(clip) - 1, stiffness**0.5), np.zeros((len(clip) - 1, 1))
-    root = clip.root.copy()
-    root[~pinned, 1] += settle(stiffness, weights, wanted[:, None], level, still)[~pinned, 0]
-    return replace(clip, root=root)
+    raised[~pinned, 1] = settle(stiffness, weights, wanted[:, None], level, still)[~pinned, 0]
+    return raised
 
 
 def _offset(clip: Clip, joints: np.ndarray, leg: _Leg, pinned: np.ndarray, clearance: np.ndarray) -> np.ndarray:
@@ -276,9 +272,19 @@ def _stiffness(seconds: float, clip: Clip) -> float:
     return (seconds * clip.fps) ** 4
 
 
-def _reach(local: np.ndarray, root: np.ndarray, skeleton: Skeleton, leg: _Leg, ankle: np.ndarray, pinned: np.ndarray) -> np.ndarray:
-    """Rotations with the ankle at `ankle (T, 3)`: knee and hip give, the foot keeps its turn in the world."""
-    joints, turned = skeleton.forward(local, root), skeleton.to_global(local)
+def _reach(clip: Clip, legs: Sequence[_Leg], goals: Sequence[np.ndarray], pinned: np.ndarray) -> np.ndarray:
+    """Rotations with each ankle at its goal `(T, 3)`: knee and hip give, the foot keeps its turn in the world."""
+    turned = clip.skeleton.to_global(clip.local)
+    joints = clip.skeleton.positions(turned, clip.root)
+    result = turned.copy()
+    for leg, goal in zip(legs, goals, strict=True):
+        result[:, leg.hip], result[:, leg.knee] = _bent(turned, joints, leg, goal)
+    result[pinned] = turned[pinned]
+    return clip.skeleton.to_local(result)
+
+
+def _bent(turned: np.ndarray, joints: np.ndarray, leg: _Leg, ankle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations in the world `(T, 4)` of a hip and a knee with the ankle at `ankle (T, 3)`."""
     thigh, shin = joints[:, leg.knee] - joints[:, leg.hip], joints[:, leg.ankle] - joints[:, leg.knee]
     a, b = np.linalg.norm(thigh, axis=-1), np.linalg.norm(shin, axis=-1)
     goal = ankle - joints[:, leg.hip]
@@ -287,11 +293,8 @@ def _reach(local: np.ndarray, root: np.ndarray, skeleton: Skeleton, leg: _Leg, a
     axis = rotations.normalise(np.cross(thigh, shin) / (a * b)[:, None] + 0.05 * rotations.rotate(turned[:, leg.hip], _HINGE))
     fold = rotations.about(axis, _folding(thigh, shin, axis, distance))
     swing = rotations.between(thigh + rotations.rotate(fold, shin), goal)
-    result = turned.copy()
-    result[:, leg.hip] = rotations.multiply(swing, turned[:, leg.hip])
-    result[:, leg.knee] = rotations.multiply(swing, rotations.multiply(fold, turned[:, leg.knee]))
-    result[pinned] = turned[pinned]
-    return skeleton.to_local(result)
+    knee = rotations.multiply(swing, rotations.multiply(fold, turned[:, leg.knee]))
+    return rotations.multiply(swing, turned[:, leg.hip]), knee
 
 
 def _folding(thigh: np.ndarray, shin: np.ndarray, axis: np.ndarray, distance: np.ndarray) -> np.ndarray:

@@ -41,6 +41,7 @@ _PATIENCE = 2000  # looks at what the others do, a few microseconds, before the 
 _EPSILON = 2.0**-23  # torch's own where a norm is told none
 
 _system_yield = ctypes.windll.kernel32.SwitchToThread if sys.platform == "win32" else ctypes.CDLL(None).sched_yield
+binding.initialize_native_asmparser()
 binding.add_symbol("motiongpt_give_way", ctypes.cast(_system_yield, ctypes.c_void_p).value)
 _give_way = types.ExternalFunction("motiongpt_give_way", types.int32())
 
@@ -539,9 +540,10 @@ def _plus(builder, sums, a, b):
     if sums.type == _FLOATS:
         return builder.fadd(sums, builder.fmul(a, b, flags=("contract",)), flags=("contract",))
     if FOURS:
-        name = f"llvm.x86.avx512.{'vpdpbusd' if a.type.count == 4 * LANES else 'vpdpwssd'}.{32 * LANES}"
-        kind = ir.FunctionType(_SUMS, [_SUMS, a.type, b.type])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [sums, a, b])
+        # Named to the assembler, because the compiler makes two instructions of the one for 16 bits, and then runs out of registers.
+        name, kind = "vpdpbusd" if a.type.count == 4 * LANES else "vpdpwssd", ir.FunctionType(_SUMS, [_SUMS, a.type, b.type])
+        form, register = ("", "v") if _WIDE else ("{vex} ", "x")
+        return builder.asm(kind, f"{form}{name} $3, $2, $0", f"={register},0,{register},{register}", [sums, a, b], False)
     products, masks = builder.mul(a, b), (_SUMS(list(range(i, 2 * LANES, 2))) for i in (0, 1))
     even, odd = (builder.shuffle_vector(products, ir.Constant(products.type, ir.Undefined), mask) for mask in masks)
     return builder.add(sums, builder.add(even, odd))

@@ -3,11 +3,16 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
+import numba
+import numpy as np
 import pytest
 import torch
+from llvmlite import binding
 from safetensors.torch import save_file
 
+from backend.language import cpu
 from backend.language.cpu import CpuEngine, Team
 from backend.language.decoding import Sampling, sample_codes
 from backend.language.engine import Checkpoint, Engine, TorchEngine
@@ -196,3 +201,33 @@ def test_kernels_are_compiled_once(plain, base):
     )
     said = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["1", "0"]
+
+
+@pytest.mark.parametrize("features", [(), ("avxvnni",), ("avx512bw",), ("avx512bw", "avx512vnni")], ids="-".join)
+@pytest.mark.parametrize("finer", [True, False], ids=["16 bits", "8 bits"])
+def test_int8_is_multiplied_right_on_every_kind_of_processor(features, finer, tmp_path, monkeypatch):
+    """In the form that is compiled for processors which have these features and no others of those that forms differ by."""
+    host = binding.get_host_cpu_features()
+    if lacking := [feature for feature in features if not host.get(feature)]:
+        pytest.skip(f"This processor lacks {' and '.join(lacking)}.")
+    kernels = ModuleType("kernels_of_another_processor")
+    monkeypatch.setitem(sys.modules, kernels.__name__, kernels)  # compiled code refers to the classes in it by name
+    kernels.__file__ = str(tmp_path / "kernels.py")
+    source = Path(cpu.__file__).with_name("kernels.py").read_text(encoding="utf-8").replace(", cache=True", "")
+    with monkeypatch.context() as while_it_is_written:
+        while_it_is_written.setattr(binding, "get_host_cpu_features", lambda: dict.fromkeys(features, True))
+        exec(compile(source, kernels.__file__, "exec"), kernels.__dict__)
+    monkeypatch.setattr(cpu, "load_kernels", lambda: kernels)
+
+    @numba.njit
+    def product(x, matrix, out):
+        kernels._multiply(kernels._given(x, matrix.weights), matrix, 0, out, 0, out.shape[1])
+
+    random = np.random.default_rng(0)
+    weights, x = random.standard_normal((64, 96), np.float32), random.standard_normal((15, 96), np.float32)  # tiles of 8, 4, 2 and 1 rows
+    matrix = cpu._room_for(1, 64, 96, "int8", finer)
+    cpu._store(torch.from_numpy(weights), matrix, 0, "int8")
+    out = np.zeros((15, 64), np.float32)
+    product(x, matrix, out)
+    exact = x @ weights.T
+    assert np.abs(out - exact).max() < 0.02 * np.abs(exact).max()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import psutil
 import torch
+from safetensors import SafetensorError
 
 from .language.decoding import Agreement, Cancelled, Pull, Sampling, noise_of, sample_codes, sample_each
 from .language.engine import one_thread
@@ -97,6 +98,12 @@ class Generator:
             model = EngineModel(
                 base, bundle.adapter_tensors(), bundle.adapter, bundle.network.codes, bundle.network.levels, device, precision
             )
+        except SafetensorError as error:
+            raise MotionGPTError(
+                Code.BASE_MODEL_MISSING,
+                f"The base model in {base} is damaged: {error}.",
+                "Remove that folder; the next start makes it anew if it came with the backend.",
+            ) from error
         except ValueError as error:
             raise MotionGPTError(
                 Code.BUNDLE_ALTERED,
@@ -118,8 +125,12 @@ class Generator:
 
     def warm_up(self) -> None:
         """Go once through what a first clip would have to wait for: kernels are compiled or read, weights touched."""
-        codes = sample_codes(self.model, self.prompt(Instruction("a", [], 1.0)), 2, Sampling(temperature=0))
+        prompt = self.prompt(Instruction("a", [], 1.0))
+        codes = sample_codes(self.model, prompt, 2, Sampling(temperature=0))
         self.decode(codes)
+        if codes.shape[-1] > 1:  # towards given poses finer codes are read out one after another
+            hidden = self.model.begin([prompt], 1).last
+            self.model.finer_logits(hidden, codes[0, :1, :1].to(hidden.device))
 
     def generate(
         self,
@@ -329,7 +340,8 @@ class Generator:
         """The codes of each pose held still, all encoded in one pass."""
         if not poses:
             return []
-        frames = [pose_to_features(self.skeleton.forward(p.local, p.root), p.local, self.skeleton) for p in poses]
+        true = self.bundle.rotations == "local"
+        frames = [pose_to_features(self.skeleton.forward(p.local, p.root), p.local if true else None, self.skeleton) for p in poses]
         normalised = (np.stack(frames) - self.bundle.mean) / self.bundle.std
         return self.tokenizer.encode_held(torch.from_numpy(normalised.astype(np.float32)).to(self.device)).tolist()
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from .language.engine import one_thread
 from .motion.clip import Clip, clip_from_features
 from .motion.features import features_to_root
 from .motion.fit import Constraint
@@ -77,7 +78,8 @@ class Preview:
     def _decode(self, codes: np.ndarray, settled: int) -> Clip:
         """The clip from position `settled` on, in the world of the whole."""
         since = max(0, settled - self._reach)
-        features = self._tokenizer.decode(torch.from_numpy(codes[None, since:]))[0].float().cpu().numpy()
+        with one_thread():  # other threads would go on looking for work while the next codes are computed
+            features = self._tokenizer.decode(torch.from_numpy(codes[None, since:]))[0].float().cpu().numpy()
         fresh = features[(settled - since) * self._per_code :] * self._std + self._mean
         begin = settled * self._per_code
         self._features = np.concatenate([self._features[:begin], fresh])

@@ -105,7 +105,8 @@ PARTS = {"codebook": codebooks, "rank": ranks, "base": bases, "tasks": tasks}
 def _trained(args: argparse.Namespace, name: str, task: str = "", **settings: object) -> Row:
     """Train a language model under a name, unless that is done, and say what it loses on held-out clips."""
     dataset, steps = Dataset(args.data), args.language_steps
-    plain = language.LanguageTraining(steps=steps, rate=8e-4, finer_weight=0.15, evaluate_every=steps + 1)
+    warmup = min(50, steps // 4)
+    plain = language.LanguageTraining(steps=steps, rate=8e-4, warmup=warmup, finer_weight=0.15, evaluate_every=steps + 1)
     config = dataclasses.replace(plain, **settings)
     folder = args.out / name
     language.run(dataset, args.tokenizer, folder, config, args.device)

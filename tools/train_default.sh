@@ -31,4 +31,5 @@ python -m backend train language --data "$folder/data" --tokenizer "$folder/toke
     --set finer_weight=0.1 --set described_share=0.6 --set evaluate_every=250
 python -m backend bundle pack --data "$folder/data" --tokenizer "$folder/tokenizer" --language "$folder/language" \
     --out "${OUT:-backend/bundles/default}" --attribution "$attribution"
+rm -rf "$folder/ranker"  # it takes minutes, and one of an earlier language model is of no use
 python -m backend train ranker --data "$folder/data" --bundle "${OUT:-backend/bundles/default}" --out "$folder/ranker"

@@ -59,6 +59,15 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.data and not args.strips:
         raise MotionGPTError(Code.INVALID_PARAMS, "There is nothing to measure.", "Give a folder with --data, or one for --strips.")
+    if args.json and not args.json.absolute().parent.is_dir():
+        raise MotionGPTError(Code.INVALID_PARAMS, f"There is no folder {args.json.absolute().parent}.", "Choose another file for --json.")
+    tokens = read_tokens(args.data) if args.official else {}
+    if args.official and not tokens:
+        raise MotionGPTError(
+            Code.INVALID_PARAMS,
+            "No folder given with --data has captions with their parts of speech, which the published evaluator reads.",
+            "Give the folder of HumanML3D itself, with its texts.",
+        )
     generator = Generator.load(Load("" if args.bundle == "default" else args.bundle, args.device))
     if args.strips:
         for path in report.write_strips(generator, args.strips, 20, args.seed):
@@ -69,14 +78,16 @@ def run(args: argparse.Namespace) -> int:
     def evaluator(dataset: "Dataset") -> "Evaluator":
         if args.official:
             finest, glove, meta = args.official
-            return OfficialEvaluator(finest, glove, meta, read_tokens(args.data))
-        with tempfile.TemporaryDirectory() as scratch:
+            return OfficialEvaluator(finest, glove, meta, tokens)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             folder = args.evaluator or Path(scratch)
             if not (folder / "evaluator.safetensors").is_file():
                 train_evaluator(dataset, folder, EvaluatorTraining(), generator.device)
             return OwnEvaluator(folder)
 
     effort = replace(tasks.QUICK if args.quick else tasks.Effort(), seed=args.seed, guidance=args.guidance)
+    if args.official and not args.quick:
+        effort = replace(effort, matches=sys.maxsize)  # all of them, as is published
     found = report.evaluate(
         generator, args.data, args.split, effort, evaluator, lambda stage: print(f"measuring: {stage}", file=sys.stderr, flush=True)
     )

@@ -14,6 +14,8 @@ from ..motion.skeleton import Skeleton, load_skeleton
 from .describe import describe
 from .sources import Caption, Source, read_folder
 
+_SHORTEST_SECONDS = 0.5  # of what a caption can be about
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -54,15 +56,24 @@ class Dataset:
         """Features `(T, D)` of a clip, not normalised."""
         return self.features[clip.start : clip.start + clip.frames]
 
+    def part(self, clip: Clip, caption: Caption) -> np.ndarray:
+        """The features `(T, D)` of what a caption is about: a part of the clip, or all of it."""
+        features, (begin, end) = self.of(clip), (round(at * self.skeleton.fps) for at in (caption.start, caption.end))
+        return features[begin:end] if end > begin else features
+
 
 def build(folders: Iterable[Path], out: Path) -> Dataset:
     """Read source folders and write a data set to `out`. ValueError if their skeletons or feature forms differ.
 
-    Training clips get computed captions beside those they come with.
+    Training clips get computed captions beside those they come with. Clips that nothing can be learned from are left out, and named.
     """
     sources: list[Source] = []
     for folder in folders:
-        sources.extend(tqdm(read_folder(folder), desc=f"read {folder.name}", unit="clip"))
+        for source in tqdm(read_folder(folder), desc=f"read {folder.name}", unit="clip"):
+            if fault := _fault(source):
+                tqdm.write(f"{folder.name}: {source.id} is left out, because it {fault}")
+            else:
+                sources.append(source)
     if not sources:
         raise ValueError("The folders hold no clip that their lists name.")
     forms = {(s.skeleton, s.rotations) for s in sources}
@@ -92,6 +103,13 @@ def build(folders: Iterable[Path], out: Path) -> Dataset:
     }
     (out / "dataset.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return Dataset(out)
+
+
+def _fault(source: Source) -> str:
+    """What is wrong with a clip; nothing if it can be used. Some of HumanML3D's are known not to be numbers."""
+    if not np.isfinite(source.features).all():
+        return "holds what is no number"
+    return "is too short" if len(source.features) < _SHORTEST_SECONDS * load_skeleton(source.skeleton).fps else ""
 
 
 def _describe(source: Source, rng: np.random.Generator) -> Iterator[Caption]:

@@ -85,7 +85,7 @@ class OwnEvaluator:
 
     def __init__(self, folder: Path) -> None:
         """Read `evaluator.safetensors` as `motiongpt train evaluator` wrote it."""
-        tensors = load_file(folder / "evaluator.safetensors")
+        tensors = {name: value.clone() for name, value in load_file(folder / "evaluator.safetensors").items()}  # not mapped: it may go
         self.mean, self.std = tensors.pop("mean").numpy(), tensors.pop("std").numpy()
         self.embed = TextEmbeddings()
         self.matcher = Matcher(len(self.mean), self.embed.table.shape[1])

@@ -96,8 +96,8 @@ def make_cases(generator: Generator, dataset: Dataset, split: str, effort: Effor
     cases = []
     for entry in chosen:
         caption = entry.captions[int(rng.integers(len(entry.captions)))]
-        begin = int(caption.start * bundle.fps)
-        length = min(most, (entry.frames - begin) // per_code)
+        begin = round(caption.start * bundle.fps)
+        length = min(most, len(dataset.part(entry, caption)) // per_code)
         cases.append(Case(entry, caption.text, to_clip(dataset, entry, begin, begin + length * per_code), length, {}))
     for place in ("", *PLACES):
         given = [case.constraints(place) if place else () for case in cases]

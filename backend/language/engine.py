@@ -88,10 +88,14 @@ class Checkpoint:
 
     def layers(self, adapter: dict[str, Tensor], scale: float) -> Iterator[Layer]:
         """Layer by layer, with what `adapter` adds in peft's names; ValueError if a part of it belongs nowhere."""
-        left = dict(adapter)
+        left, unread = dict(adapter), {name for name in self._of if name.startswith("model.layers.")}
+
+        def read(name: str) -> Tensor:
+            unread.discard(f"{name}.weight")
+            return self.tensor(f"{name}.weight").float()
 
         def merged(name: str) -> Tensor:
-            weight = self.tensor(f"{name}.weight").float()
+            weight = read(name)
             down, up = (left.pop(f"base_model.model.{name}.lora_{part}.weight", None) for part in "AB")
             return weight if down is None or up is None else weight.addmm(up.float(), down.float(), alpha=scale)
 
@@ -102,9 +106,11 @@ class Checkpoint:
                 merged(f"{attention}.o_proj"),
                 torch.cat([merged(f"{mlp}.{part}_proj") for part in ("gate", "up")]),
                 merged(f"{mlp}.down_proj"),
-                self.tensor(f"model.layers.{i}.input_layernorm.weight").float(),
-                self.tensor(f"model.layers.{i}.post_attention_layernorm.weight").float(),
+                read(f"model.layers.{i}.input_layernorm"),
+                read(f"model.layers.{i}.post_attention_layernorm"),
             )
+        if unlike := sorted(name for name in unread if not name.endswith("rotary_emb.inv_freq")):  # which old files hold
+            raise ValueError(f"The base model is not built like LLaMA: it has {', '.join(unlike[:3])}.")
         if left:
             raise ValueError(f"The adapter does not fit the base model: {', '.join(sorted(left)[:3])} and {max(0, len(left) - 3)} more.")
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+import psutil
+from safetensors import SafetensorError
 
 from ..protocol.errors import Code, MotionGPTError
 
@@ -61,6 +63,8 @@ def find_base(base: BaseModel, on_progress: Callable[[str, int, int], None] | No
 
 
 def _carried(base: BaseModel) -> Path | None:
+    if base.package == SMOLLM2.package and base.name != SMOLLM2.name:
+        return None  # settings that name another base leave the package as it was
     spec = importlib.util.find_spec(base.package) if base.package else None
     if spec is None or spec.origin is None:
         return None
@@ -88,13 +92,17 @@ def _convert(gguf: Path, folder: Path) -> None:
     delattr(config, "quantization_config")
     plain = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     plain.load_state_dict(loaded.state_dict())
+    for left in folder.parent.glob(f"{folder.name}.*.tmp"):  # of a process that was killed
+        if not psutil.pid_exists(int(left.suffixes[-2][1:])):
+            shutil.rmtree(left, ignore_errors=True)
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     try:
         plain.save_pretrained(temporary)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(temporary)
-        if not folder.exists():  # another process may have been faster
+        if not (folder / "model.safetensors").is_file():  # another process may have been faster
+            shutil.rmtree(folder, ignore_errors=True)  # a half of it, which nothing can be read from
             temporary.rename(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise MotionGPTError(
             Code.BASE_MODEL_MISSING,
             f"The base model could not be written to {folder}: {error}.",

@@ -37,7 +37,8 @@ def dtype_for(device: str) -> torch.dtype:
     """The form of weights for training: bf16 where the hardware computes with it, float32 elsewhere."""
     if device == "cuda" and torch.cuda.is_bf16_supported():
         return torch.bfloat16
-    return torch.bfloat16 if device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    with_bf16 = device == "cpu" and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if with_bf16 else torch.float32
 
 
 def autocast(device: str) -> torch.autocast:

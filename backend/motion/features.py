@@ -128,14 +128,19 @@ def joints_to_features(joints: np.ndarray, skeleton: Skeleton, local: np.ndarray
     return np.concatenate([b.reshape(len(steps), -1) for b in blocks], axis=-1).astype(np.float32)
 
 
-def pose_to_features(joints: np.ndarray, local: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """The feature frame `(D,)` of a pose held still: `joints (J, 3)` above the floor y = 0, parent-relative `local (J, 4)`."""
+def pose_to_features(joints: np.ndarray, local: np.ndarray | None, skeleton: Skeleton) -> np.ndarray:
+    """The feature frame `(D,)` of a pose held still: `joints (J, 3)` above the floor y = 0, parent-relative `local (J, 4)`.
+
+    Without rotations it has the data sets' own form.
+    """
     layout = Layout(len(skeleton))
     unturn = turn_between(facing(joints, skeleton), _FORWARD)
+    turned = rotations.rotate(unturn, joints)
+    turns = _shortest_turns(turned[None], rotations.IDENTITY[None], skeleton)[0] if local is None else local
     frame = np.zeros(layout.size, dtype=np.float32)
     frame[layout.height] = joints[0, 1]
-    frame[layout.positions] = rotations.rotate(unturn, joints[1:] - joints[0] * [1.0, 0.0, 1.0]).ravel()
-    frame[layout.rotations] = rotations.to_6d(local[1:]).ravel()
+    frame[layout.positions] = (turned[1:] - turned[0] * [1.0, 0.0, 1.0]).ravel()
+    frame[layout.rotations] = rotations.to_6d(turns[1:]).ravel()
     return hold(frame, layout)
 
 

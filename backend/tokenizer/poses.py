@@ -37,7 +37,7 @@ def pose_measure(tokenizer: VQVAE, layout: Layout) -> Tensor:
         of_way = torch.stack([answers(column.sum()) for column in way.unbind(-1)]).sum(0)
         probes = torch.randn(_PROBES, *poses.shape, generator=generator).to(poses)
         of_poses = torch.stack([answers((probe * poses).sum()) for probe in probes]).sum(0)
-    along_way = torch.linalg.eigh(of_way).eigenvectors[:, -_WAY:]
-    sizes, directions = torch.linalg.eigh(of_poses)
+    along_way = torch.linalg.eigh(of_way.cpu()).eigenvectors[:, -_WAY:]  # not every device has what finds them
+    sizes, directions = torch.linalg.eigh(of_poses.cpu())
     measure = directions * sizes.clamp(min=0).sqrt()
-    return measure - along_way @ (along_way.T @ measure)
+    return (measure - along_way @ (along_way.T @ measure)).to(of_poses.device)

@@ -115,6 +115,7 @@ def _restore(trainee: Trainee, folder: Path) -> int:
     own = trainee.tensors()
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in load_file(path).items():
+        value = value.clone()  # what stays mapped keeps the next checkpoint from taking the file's place on Windows
         kind, rest = name.split(".", 1)
         if kind == "model":
             own[rest].data.copy_(value)

@@ -13,7 +13,7 @@ from ..data.dataset import Dataset
 from ..generation import Generator
 from ..language.decoding import begin_answer
 from ..language.ranker import Ranker
-from ..models.bundle import add_ranker
+from ..models.bundle import add_ranker, file_hash
 from ..motion.measures import in_numbers
 from ..protocol.messages import Load
 from .language import Examples, LanguageTraining
@@ -119,6 +119,8 @@ def run(data: Path, bundle: Path, folder: Path, config: RankerTraining, device: 
     generator, dataset = Generator.load(Load(bundle=str(bundle), device=device)), Dataset(data)
     dataset.mean, dataset.std = generator.bundle.mean, generator.bundle.std
     trainee = RankerTrainee(generator, dataset, config)
-    settings = {**json.loads(json.dumps(asdict(config))), "data": dataset.facts["sources"], "bundle": generator.bundle.name}
+    # Of another language model hidden states mean something else, so that what was begun with it is not gone on with.
+    built_on = file_hash(bundle / "adapter.safetensors")
+    settings = {**json.loads(json.dumps(asdict(config))), "data": dataset.facts["sources"], "bundle": built_on}
     train(trainee, folder, settings, steps=config.steps, warmup=config.warmup, evaluate_every=config.evaluate_every, minutes=minutes)
     add_ranker(bundle, trainee.tensors())

@@ -236,7 +236,10 @@ def run(
         dataset.mean, dataset.std = begin.mean, begin.std
     folder.mkdir(parents=True, exist_ok=True)
     statistics = {"mean": dataset.mean.tolist(), "std": dataset.std.tolist()}
-    (folder / _STATISTICS).write_text(json.dumps(statistics), encoding="utf-8")
+    path = folder / _STATISTICS
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != statistics:
+        raise ValueError(f"{folder} was begun with other data, or from a bundle. Go on with that, or choose another folder.")
+    path.write_text(json.dumps(statistics), encoding="utf-8")
     trainee = TokenizerTrainee(dataset, config, device, begin)
     settings = {**asdict(config), "data": dataset.facts["sources"]}
     train(trainee, folder, settings, steps=config.steps, warmup=config.warmup, evaluate_every=config.evaluate_every, minutes=minutes)

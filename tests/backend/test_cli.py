@@ -97,3 +97,15 @@ def test_the_doctor_names_a_base_model_that_is_only_carried(
     assert main(["doctor"]) == 0
     assert "the first use makes it ready" in capsys.readouterr().out
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--json", "no-such-folder/report.json"], "There is no folder"),
+        (["--official", "finest.tar", "glove", "meta"], "no folder given with --data has captions with their parts of speech"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_at_once(tmp_path: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["evaluate", "--data", str(tmp_path), *options]) == 1
+    assert words.lower() in capsys.readouterr().err.lower()

@@ -1,5 +1,6 @@
 """The engine against transformers: the same model, run in two ways."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -172,6 +173,14 @@ def test_a_model_that_is_not_like_llama_is_refused(base, tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="not built like LLaMA"):
         Checkpoint(tmp_path)
+
+
+def test_a_model_with_more_than_llama_has_is_refused(base, tmp_path):
+    """Such as the norms of queries and keys in Qwen 3, which would be left out in silence."""
+    shutil.copytree(base, tmp_path, dirs_exist_ok=True)
+    save_file({"model.layers.1.self_attn.q_norm.weight": torch.ones(16)}, tmp_path / "more.safetensors")
+    with pytest.raises(ValueError, match=r"layers\.1\.self_attn\.q_norm\.weight"):
+        list(Checkpoint(tmp_path).layers({}, 1.0))
 
 
 def test_the_text_tokenizer_is_transformers(base):

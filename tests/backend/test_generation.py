@@ -25,6 +25,14 @@ def generator():
     return Generator.load()
 
 
+def test_what_a_first_clip_with_a_pose_needs_is_made_ready_at_the_start(generator, monkeypatch):
+    """Finer codes are read out one by one there, by a kernel that takes long to compile."""
+    asked = []
+    monkeypatch.setattr(generator.model, "finer_logits", lambda hidden, chosen: asked.append((hidden.shape, chosen.shape)))
+    generator.warm_up()
+    assert [chosen for _, chosen in asked] == [(1, 1)]
+
+
 def crouch(frame: int, height: float = 0.8, turn: float = 0.0, place=(0.0, 0.0)) -> Pose:
     """A bent pose that no clip of the data holds exactly, turned about the vertical."""
     local = np.tile(rotations.IDENTITY, (len(SMPL), 1))

@@ -1,3 +1,4 @@
+import shutil
 import sys
 from pathlib import Path
 
@@ -33,6 +34,43 @@ def test_a_humanml3d_folder_is_read_as_it_is(trained, tmp_path):
     assert dataset.facts["rotations"] == "ik"
     assert dataset.clips[0].captions[0].text == "a man waves."
     np.testing.assert_array_equal(dataset.of(dataset.clips[0]), features)
+
+
+def test_clips_that_nothing_can_be_learned_from_are_left_out(trained, tmp_path, capsys):
+    features = np.array(Dataset(trained / "data").features[:60])
+    source = write_humanml3d(tmp_path / "h3d", features)
+    broken, one = features.copy(), features[:6]
+    broken[3, 7] = np.nan
+    for name, values in (("000003", broken), ("000004", one)):
+        np.save(source / "new_joint_vecs" / f"{name}.npy", values)
+        (source / "texts" / f"{name}.txt").write_text("a man waves.#a/DET man/NOUN wave/VERB#0.0#0.0\n", encoding="utf-8")
+    (source / "train.txt").write_text("000001\n000003\n000004\n", encoding="utf-8")
+    assert main(["data", "build", "--source", str(source), "--out", str(tmp_path / "data")]) == 0
+    dataset = Dataset(tmp_path / "data")
+    assert {clip.id for clip in dataset.clips} == {"000001", "000002"} and np.isfinite(dataset.mean).all()
+    said = capsys.readouterr()
+    assert "000003 is left out, because it holds what is no number" in said.out + said.err
+    assert "000004 is left out, because it is too short" in said.out + said.err
+
+
+def test_a_refused_training_leaves_what_was_begun_as_it_was(trained, tmp_path):
+    """Other statistics would make what the tokenizer has learned another motion."""
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(trained / "tokenizer", folder)
+    before = (folder / "statistics.json").read_text(encoding="utf-8")
+    source = write_humanml3d(tmp_path / "h3d", 2.0 * np.array(Dataset(trained / "data").features[:60]))
+    assert main(["data", "build", "--source", str(source), "--out", str(tmp_path / "data")]) == 0
+    with pytest.raises(ValueError, match="begun with other data"):
+        main(["train", "tokenizer", "--data", str(tmp_path / "data"), "--out", str(folder), "--device", "cpu", *settings(TOKENIZER)])
+    assert (folder / "statistics.json").read_text(encoding="utf-8") == before
+
+
+def test_a_caption_of_a_part_is_about_that_part(trained):
+    dataset = Dataset(trained / "data")
+    clip = dataset.clips[0]
+    whole, part = clip.captions
+    np.testing.assert_array_equal(dataset.part(clip, part), dataset.of(clip)[20:80])
+    np.testing.assert_array_equal(dataset.part(clip, whole), dataset.of(clip))
 
 
 def test_folders_of_different_forms_do_not_mix(trained, tmp_path):
@@ -126,6 +164,15 @@ def test_a_missing_base_model_is_told_with_the_way_to_get_it(trained, tmp_path, 
         find_base(BaseModel("nowhere/nothing"))
     assert error.value.code == Code.BASE_MODEL_MISSING
     assert "hf download nowhere/nothing" in error.value.remedy
+
+
+def test_a_base_of_another_name_is_not_made_from_the_package_of_the_default():
+    from dataclasses import replace
+
+    from backend.models.base import SMOLLM2, find_base
+
+    with pytest.raises(MotionGPTError, match="nowhere/nothing was not found"):
+        find_base(replace(SMOLLM2, name="nowhere/nothing"))
 
 
 def test_unknown_settings_are_named(trained):

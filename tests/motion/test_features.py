@@ -89,6 +89,8 @@ def test_a_held_pose_looks_the_same_from_a_clip_and_from_a_pose(captured):
     still = joints_to_features(np.repeat(joints, 10, axis=0), SMPL, np.repeat(local, 10, axis=0))
     layout = Layout(len(SMPL))
     np.testing.assert_allclose(hold(still[5], layout), pose_to_features(joints[0], local[0], SMPL), atol=1e-5)
+    theirs = joints_to_features(np.repeat(joints, 10, axis=0), SMPL)[0]  # in the data sets' own form, without rotations
+    np.testing.assert_allclose(hold(theirs, layout), pose_to_features(joints[0], None, SMPL), atol=1e-5)
 
 
 def test_one_frame_has_no_features():

@@ -16,6 +16,7 @@ from ..animation import result
 from ..animation.action import require_animatable
 from ..animation.history import Record, stamp
 from ..preferences import backend_settings
+from ..session import unexpected
 from ..steps import TICK_SECONDS, Steps, advance
 from . import nla
 from .picture import draw_clip
@@ -46,6 +47,7 @@ class Batch:
         self.unfinished = 0
         self.store = ""
         self._steps: Steps[None] | None = None
+        self._store: Store | None = None
         self._made = self._wanted = 0
         self._started = 0.0
 
@@ -80,24 +82,31 @@ class Batch:
         self.error = None
         self.outcome = Outcome(len(store.plan.tasks))
         self._made, self._wanted, self._started = 0, len(store.missing()), time.monotonic()
-        self.store = store.folder.name
+        self.store, self._store = store.folder.name, store
         self._note_in_scene()
         self._steps = self._run(store)
         if not bpy.app.timers.is_registered(_tick):
             bpy.app.timers.register(_tick, persistent=True)
 
-    def abandon(self) -> None:
-        """Write nothing, because another file is opened; what has been made is kept for when this one is opened again."""
+    def abandon(self, why: str, remedy: str) -> None:
+        """Write nothing, because what it is for goes away; what has been made is kept for when that is back."""
         self.store = ""
         if self._steps is not None:
             self._steps.close()
-            self._steps = None
-            self.error = MotionGPTError(Code.CANCELLED, "Another file was opened during a batch.", "Open its file again to resume it.")
+            self._stop(MotionGPTError(Code.CANCELLED, why, remedy))
+        if bpy.app.timers.is_registered(_tick):
+            bpy.app.timers.unregister(_tick)
 
     def pump(self) -> None:
         """Take steps of writing, or one of waiting for clips; never waits."""
-        if self._steps is not None and not advance(self._steps, TICK_SECONDS if self.writing else 0.0):
-            self._steps = None
+        if self._steps is None:
+            return
+        try:
+            if not advance(self._steps, TICK_SECONDS if self.writing else 0.0):
+                self._steps = None
+        except Exception as error:  # else the timer would end with it, and the batch would run for ever
+            self._stop(unexpected(error))
+            self._report()
 
     def wait(self, on_words: Callable[[str], None] = lambda words: None) -> None:
         """Pump until the batch is done, and tell `on_words` where it stands; MotionGPTError if it stopped before its end."""
@@ -159,19 +168,30 @@ class Batch:
     def _note_in_scene(self) -> None:
         bpy.context.scene.motiongpt_batch.store = self.store
 
-    def _finish(self) -> None:
+    def _stop(self, error: MotionGPTError) -> None:
+        """End at once, because of an error."""
+        assert self.outcome and self._store
+        self._steps, self.error, self.outcome.end = None, error, str(error)
+        self.unfinished = count_unfinished(self._store)
+
+    def _report(self) -> None:
         assert self.outcome
-        self._note_in_scene()  # once more: an undo may have taken it away
-        self.unfinished = self.outcome.total - len(self.outcome.made) - len(self.outcome.there)
         text = bpy.data.texts.get(REPORT) or bpy.data.texts.new(REPORT)
         text.from_string(self.outcome.report)
+
+    def _finish(self) -> None:
+        assert self._store
+        self._note_in_scene()  # once more: an undo may have taken it away
+        self.unfinished = count_unfinished(self._store)
+        self._report()
         jobs.push_undo("Bake Batch")  # one for all: hundreds would leave no room for the animator's own
         jobs.redraw()
 
 
-def is_from(store: Store, task: Task) -> bool:
-    """Whether the action of a task is in this file, where it belongs."""
-    return _mark(store, task) in _placed()
+def count_unfinished(store: Store) -> int:
+    """How many actions of a batch are not in this file, where they belong."""
+    placed = _placed()
+    return sum(_mark(store, task) not in placed for task in store.plan.tasks)
 
 
 def _write(store: Store, whys: dict[str, str], outcome: Outcome) -> Steps[None]:
@@ -275,7 +295,7 @@ def _lay_out(store: Store, task: Task, armature: bpy.types.Object, action: bpy.t
 
 def _find(name: str) -> bpy.types.Object:
     armature = bpy.context.scene.objects.get(name)
-    if armature is None:
+    if armature is None or armature.type != "ARMATURE":
         raise MotionGPTError(Code.INVALID_PARAMS, f"{name} is no longer in the scene.", "Resume the batch when it is.")
     require_animatable(armature)
     return armature

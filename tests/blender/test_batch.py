@@ -7,7 +7,7 @@ from collections.abc import Callable
 import bpy
 import numpy as np
 import pytest
-from installed import module
+from installed import PACKAGE, module
 from rigs import SMPL, add_rig, posed_joints, read_pose, some_motion
 
 jobs, run, bake_module, store_module = (module(f"motiongpt_blender.{name}") for name in ("jobs", "batch.run", "batch.bake", "batch.store"))
@@ -59,7 +59,7 @@ class ScriptedSession:
         if self.busy:
             self.busy, self.error = False, MotionGPTError(Code.CANCELLED, why)
 
-    def stop(self) -> None:
+    def stop(self, wait: bool = True) -> None:
         self.busy = self.running = False
 
 
@@ -526,6 +526,53 @@ def test_character_that_is_gone_is_reported_and_the_others_get_theirs(scripted, 
     batch.wait()
     assert len(batch.outcome.made) == 2
     assert all("Anna is no longer in the scene" in why for why in batch.outcome.failed.values())
+
+
+def test_what_is_no_armature_is_no_character(scripted, table):
+    """Another object has the character's name when its batch is resumed."""
+    anna = add_character("Anna")
+    scripted.errors["walk"] = [wrong("It is too long.")]
+    bake(filepath=table)
+    bpy.data.objects.remove(anna)
+    bpy.context.collection.objects.link(bpy.data.objects.new("Anna", bpy.data.meshes.new("Anna")))
+    bake(resume=True)
+    assert not batch.running
+    assert batch.outcome.failed == {"walk": "Anna is no longer in the scene. Resume the batch when it is."}
+
+
+@pytest.mark.parametrize("broken", ["_place", "_lay_out"])
+def test_batch_ends_and_can_be_resumed_when_something_unexpected_happens(scripted, table, monkeypatch, broken):
+    def fail(*_: object) -> None:
+        raise AttributeError("It is broken")
+
+    anna = add_character("Anna")
+    with monkeypatch.context() as patch:
+        patch.setattr(run, broken, fail)
+        with pytest.raises(RuntimeError, match="AttributeError: It is broken Please report it"):
+            bake(filepath=table)
+    assert not batch.running and batch.unfinished == 2
+    assert "AttributeError: It is broken" in bpy.data.texts["MotionGPT Batch"].as_string()
+    bake(resume=True)
+    assert scripted.prompts == ["walk", "sit"]
+    assert strips(anna) == [[("walk", 1, 24), ("sit", 25, 36)]]
+    assert batch.unfinished == 0
+
+
+def test_disabling_the_extension_ends_a_batch(scripted, table):
+    add_character("Anna")
+    bake(filepath=table, wait=False)
+    while scripted.prompts != ["walk", "sit"]:
+        scripted.pump()
+        batch.pump()
+    bpy.ops.preferences.addon_disable(module=PACKAGE)
+    try:
+        assert not batch.running and not bpy.app.timers.is_registered(run._tick)
+    finally:
+        bpy.ops.preferences.addon_enable(module=PACKAGE)
+    assert batch.unfinished == 2
+    bake(resume=True)
+    assert scripted.prompts == ["walk", "sit", "sit"]
+    assert batch.outcome.summary == "2 made"
 
 
 def test_window_stays_free_while_a_batch_is_made(scripted, table):

@@ -60,9 +60,10 @@ def fill_list(context: bpy.types.Context, table: Path) -> int:
 def _last() -> Store | None:
     """The store of the last batch of this file.
 
-    The scene knows it under whatever name the file is saved, but not after a crash since it was saved; then the path leads there.
+    A scene knows it under whatever name the file is saved, but not after a crash since it was saved; then the path leads there.
     """
-    return Store.latest(_folder(), bpy.data.filepath, (bpy.context.scene.motiongpt_batch.store, batch.store))
+    known = {scene.motiongpt_batch.store for scene in bpy.data.scenes}
+    return Store.latest(_folder(), bpy.data.filepath, known | {batch.store})
 
 
 def _row(item: MotionGPTBatchRow) -> Row:

@@ -1,7 +1,7 @@
 """A batch at work: one request after another, and at the end all actions and strips in one undo step."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -15,6 +15,7 @@ from .. import jobs, orders
 from ..animation import result
 from ..animation.action import require_animatable
 from ..animation.history import Record, stamp
+from ..handle import Handle
 from ..preferences import backend_settings
 from ..session import unexpected
 from ..steps import TICK_SECONDS, Steps, advance
@@ -48,6 +49,7 @@ class Batch:
         self.store = ""
         self._steps: Steps[None] | None = None
         self._store: Store | None = None
+        self._characters: dict[str, Handle] = {}  # by the names that the batch knows them by
         self._made = self._wanted = 0
         self._started = 0.0
 
@@ -82,6 +84,7 @@ class Batch:
         self.error = None
         self.outcome = Outcome(len(store.plan.tasks))
         self._made, self._wanted, self._started = 0, len(store.missing()), time.monotonic()
+        self._characters = _find_characters(store, self._characters if self.store == store.folder.name else {})
         self.store, self._store = store.folder.name, store
         self._note_in_scene()
         self._steps = self._run(store)
@@ -135,7 +138,7 @@ class Batch:
             self.error = error
             self.outcome.end = str(error)
         self._made = self._wanted
-        yield from _write(store, whys, self.outcome)
+        yield from _write(store, self._characters, whys, self.outcome)
         self._finish()
 
     def _make(self, store: Store, task: Task) -> Steps[str]:
@@ -194,18 +197,18 @@ def count_unfinished(store: Store) -> int:
     return sum(_mark(store, task) not in placed for task in store.plan.tasks)
 
 
-def _write(store: Store, whys: dict[str, str], outcome: Outcome) -> Steps[None]:
+def _write(store: Store, characters: Mapping[str, Handle], whys: Mapping[str, str], outcome: Outcome) -> Steps[None]:
     """Write the actions of all clips that there are, lay them out, and tell by the file what has become of each."""
     before, failed = _placed(), {}
     for _ in range(_ROUNDS):
         failed.clear()
-        written = yield from _write_missing(store, failed)
+        written = yield from _write_missing(store, characters, failed)
         yield
         there = _actions()
         if all(_mark(store, task) in there for task in written):
             break
     # No step between here and the undo step: an undo can take the actions from strips and leave the strips, and Blender crashes.
-    failed |= _lay_out_all(store)
+    failed |= _lay_out_all(store, characters)
     now = _placed()
     for task in store.plan.tasks:
         mark = _mark(store, task)
@@ -215,7 +218,7 @@ def _write(store: Store, whys: dict[str, str], outcome: Outcome) -> Steps[None]:
             outcome.failed[task.name] = why
 
 
-def _write_missing(store: Store, failed: dict[str, str]) -> Steps[list[Task]]:
+def _write_missing(store: Store, characters: Mapping[str, Handle], failed: dict[str, str]) -> Steps[list[Task]]:
     """Write the actions that are not in this file, of the clips that there are; the tasks whose actions then were.
 
     Characters are looked up anew each time, for anything may have happened. `failed` gets why the others cannot be written.
@@ -230,7 +233,7 @@ def _write_missing(store: Store, failed: dict[str, str]) -> Steps[list[Task]]:
             clip = _place(store, task, ends)
             if _mark(store, task) not in _actions():
                 yield
-                yield from _write_task(store, task, clip)
+                yield from _write_task(store, task, partial(_find, characters, task.character), clip)
             written.append(task)
         except MotionGPTError as error:
             failed[task.name] = str(error)
@@ -247,10 +250,9 @@ def _place(store: Store, task: Task, ends: dict[str, messages.Pose]) -> Clip:
     return clip
 
 
-def _write_task(store: Store, task: Task, clip: Clip) -> Steps[None]:
+def _write_task(store: Store, task: Task, there: result.Find, clip: Clip) -> Steps[None]:
     """Write the action of a task, which is to be laid out yet."""
     plan, order = store.plan, task.order
-    there = partial(_find, task.character)
     [fitted] = yield from result.fit(there, [clip], order)
     yield
     pixels = (yield from draw_clip(clip.joints)) if plan.previews else None
@@ -265,7 +267,7 @@ def _write_task(store: Store, task: Task, clip: Clip) -> Steps[None]:
         _set_preview(action, pixels)
 
 
-def _lay_out_all(store: Store) -> dict[str, str]:
+def _lay_out_all(store: Store, characters: Mapping[str, Handle]) -> dict[str, str]:
     """Lay out the actions that wait for it; why some cannot be, by their names."""
     actions, failed = _actions(), {}
     for task in store.plan.tasks:
@@ -273,7 +275,7 @@ def _lay_out_all(store: Store) -> dict[str, str]:
         if action is None or _WAITS not in action:
             continue
         try:
-            _lay_out(store, task, _find(task.character), action)
+            _lay_out(store, task, _find(characters, task.character), action)
             del action[_WAITS]
         except MotionGPTError as error:
             failed[task.name] = str(error)
@@ -293,9 +295,23 @@ def _lay_out(store: Store, task: Task, armature: bpy.types.Object, action: bpy.t
         nla.add_to_lane(armature, action, plan.span(task).start, span, lambda other: other.get(KEY, "").startswith(f"{store.folder.name}/"))
 
 
-def _find(name: str) -> bpy.types.Object:
-    armature = bpy.context.scene.objects.get(name)
-    if armature is None or armature.type != "ARMATURE":
+def _find_characters(store: Store, known: Mapping[str, Handle]) -> dict[str, Handle]:
+    """The characters of a batch that there are: those `known` already, whatever they are called by now, the others by their names."""
+    names = {task.character for task in store.plan.tasks}
+    found = {name: (name in known and known[name].find_in(bpy.data.objects)) or _armature_called(name) for name in names}
+    return {name: Handle.of(armature) for name, armature in found.items() if armature}
+
+
+def _armature_called(name: str) -> bpy.types.Object | None:
+    """The armature of this name, the one in the scene that is shown if there are several, as with a library override."""
+    armatures = [obj for obj in bpy.data.objects if obj.name == name and obj.type == "ARMATURE"]
+    return max(armatures, key=lambda armature: bpy.context.scene in armature.users_scene, default=None)
+
+
+def _find(characters: Mapping[str, Handle], name: str) -> bpy.types.Object:
+    """The armature of a character, in whatever scene, fit to be keyed; MotionGPTError if it is not, or gone."""
+    armature = characters[name].find_in(bpy.data.objects) if name in characters else None
+    if armature is None or not armature.users_scene:
         raise MotionGPTError(Code.INVALID_PARAMS, f"{name} is no longer in the scene.", "Resume the batch when it is.")
     require_animatable(armature)
     return armature

@@ -2,7 +2,7 @@
 # pyright: reportInvalidTypeForm=false
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import bpy
 import numpy as np
@@ -538,6 +538,30 @@ def test_what_is_no_armature_is_no_character(scripted, table):
     bake(resume=True)
     assert not batch.running
     assert batch.outcome.failed == {"walk": "Anna is no longer in the scene. Resume the batch when it is."}
+
+
+@pytest.fixture
+def other_scene() -> Iterator[bpy.types.Scene]:
+    """Another scene, to be shown instead."""
+    window, scene, other = bpy.context.window_manager.windows[0], bpy.context.scene, bpy.data.scenes.new("Other")
+    yield other
+    window.scene = scene
+    bpy.data.scenes.remove(other)
+
+
+def test_characters_get_theirs_under_other_names_and_while_another_scene_is_shown(scripted, table, other_scene):
+    anna, ben = add_two()
+    scripted.errors["sit"] = [wrong("It is too long.")]
+    bake(filepath=table, wait=False)
+    bpy.context.window_manager.windows[0].scene = other_scene
+    anna.name = "Cleo"
+    ben.name = "Anna"
+    batch.wait()
+    assert batch.outcome.summary == "2 made, 2 failed"
+    assert strips(anna) == [[("walk", 1, 24)]] and strips(ben) == [[("walk.001", 1, 24)]]
+    bake(resume=True)
+    assert strips(anna) == [[("walk", 1, 24), ("sit", 25, 36)]]
+    assert strips(ben) == [[("walk.001", 1, 24), ("sit.001", 25, 36)]]
 
 
 @pytest.mark.parametrize("broken", ["_place", "_lay_out"])

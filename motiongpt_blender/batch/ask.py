@@ -1,5 +1,6 @@
 """From the table and what is in the scene to the plan of a batch."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -35,13 +36,17 @@ def make_plan(context: bpy.types.Context, asked: Asked, rows: Iterable[Row], cha
 
 
 def _selected(context: bpy.types.Context) -> list[str]:
-    selected = [obj.name for obj in context.selected_objects if obj.type == "ARMATURE"]
-    if selected:
-        return selected
-    try:
-        return [find_character(context).name]
-    except MotionGPTError:
-        return []  # the rows may name theirs
+    """The names of the characters that the selected objects stand for, or else the active one; none if the rows are to name theirs."""
+    return list(_stood_for(context, context.selected_objects) or _stood_for(context, [context.active_object]))
+
+
+def _stood_for(context: bpy.types.Context, objects: Iterable[bpy.types.Object | None]) -> dict[str, None]:
+    """The names of the characters that objects stand for, each by itself, once and in order."""
+    names = {}
+    for obj in objects:
+        with contextlib.suppress(MotionGPTError), context.temp_override(active_object=obj, selected_objects=[]):
+            names[find_character(context).name] = None
+    return names
 
 
 def _order_maker(context: bpy.types.Context) -> Callable[[str, Sequence[messages.Segment], int, bool], Order]:

@@ -253,6 +253,24 @@ def test_row_can_name_its_character(scripted, tmp_path):
     assert anna.animation_data is None
 
 
+def test_rows_have_their_own_length_where_that_of_a_clip_is_said_by_key_poses(scripted, table):
+    anna = add_character("Anna")
+    bpy.context.scene.motiongpt.length = "POSES"
+    bake(filepath=table)
+    assert strips(anna) == [[("walk", 1, 24), ("sit", 25, 36)]]
+
+
+def test_meshes_stand_for_the_armatures_that_move_them(scripted, table):
+    anna, ben = add_two()
+    bpy.ops.object.select_all(action="DESELECT")
+    for character in (anna, ben):
+        character.children[0].select_set(True)
+    anna.select_set(True)
+    bpy.context.view_layer.objects.active = ben.children[0]
+    bake(filepath=table, rule="{character} {prompt}")
+    assert {a.name for a in bpy.data.actions} == {"Anna walk", "Anna sit", "Ben walk", "Ben sit"}
+
+
 def test_characters_can_be_named_in_the_call(scripted, table):
     add_two()
     cleo = add_character("Cleo")

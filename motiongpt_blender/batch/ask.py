@@ -15,6 +15,7 @@ from ..orders import Order
 from ..properties import Asked
 from ..rigs.character import find_character
 from .plan import Defaults, plan_tasks
+from .run import not_made_yet
 from .store import Plan
 from .table import Row
 
@@ -30,9 +31,17 @@ def make_plan(context: bpy.types.Context, asked: Asked, rows: Iterable[Row], cha
     armatures = [obj for obj in scene.objects if obj.type == "ARMATURE"]
     defaults = Defaults(clip.seconds, clip.seed, clip.loop, asked.rule, scene_rate(scene), action_name)
     tasks = plan_tasks(rows, characters or _selected(context), [a.name for a in armatures], defaults, _order_maker(context))
-    if asked.skip_existing:
-        tasks = [task for task in tasks if task.name not in bpy.data.actions]
-    return Plan(bpy.data.filepath, tuple(tasks), asked.layout, scene.frame_current, asked.travel_on, asked.assets, asked.previews)
+    wanted = not_made_yet(tasks) if asked.skip_existing else tasks
+    return Plan(
+        blend=bpy.data.filepath,
+        tasks=tuple(wanted),
+        layout=asked.layout,
+        frame=scene.frame_current,
+        travel_on=asked.travel_on,
+        assets=asked.assets,
+        previews=asked.previews,
+        skipped=len(tasks) - len(wanted),
+    )
 
 
 def _selected(context: bpy.types.Context) -> list[str]:

@@ -28,13 +28,17 @@ class Defaults:
 
 @dataclass
 class Outcome:
-    """What became of a batch: names of actions `made` and of those that were `there` before, and why the others `failed`."""
+    """What became of a batch: names of actions `made` and of those that were `there` before, and why the others `failed`.
+
+    `skipped` is how many were not asked for, because they were there.
+    """
 
     total: int
     made: list[str] = field(default_factory=list)
     there: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     end: str = ""
+    skipped: int = 0
 
     @property
     def summary(self) -> str:
@@ -42,7 +46,8 @@ class Outcome:
         parts += [f"{len(self.there)} were there"] if self.there else []
         parts += [f"{len(self.failed)} failed"] if self.failed else []
         left = self.total - len(self.made) - len(self.there) - len(self.failed)
-        return ", ".join(parts + ([f"{left} not made"] if left else []))
+        parts += [f"{left} not made"] if left else []
+        return ", ".join(parts + ([f"{self.skipped} skipped"] if self.skipped else []))
 
     @property
     def report(self) -> str:

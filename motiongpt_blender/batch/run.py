@@ -1,7 +1,8 @@
 """A batch at work: one request after another, and at the end all actions and strips in one undo step."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -26,6 +27,7 @@ from .store import Store, Task
 
 KEY = "motiongpt_batch"  # custom property of an action: the batch that it is from, and its name in there
 REPORT = "MotionGPT Batch"
+_RECIPE = "motiongpt_batch_recipe"  # custom property of an action: what it was made from
 _WAITS = "motiongpt_batch_waits"  # custom property of an action that is not where it belongs yet
 _INTERVAL_SECONDS = 0.05
 _WRITING_INTERVAL_SECONDS = 0.005
@@ -82,7 +84,7 @@ class Batch:
         if self.running or jobs.session.busy:
             raise MotionGPTError(Code.BUSY, "The backend is busy.", "Wait until it is done, or cancel what it is doing.")
         self.error = None
-        self.outcome = Outcome(len(store.plan.tasks))
+        self.outcome = Outcome(len(store.plan.tasks), skipped=store.plan.skipped)
         self._made, self._wanted, self._started = 0, len(store.missing()), time.monotonic()
         self._characters = _find_characters(store, self._characters if self.store == store.folder.name else {})
         self.store, self._store = store.folder.name, store
@@ -197,6 +199,18 @@ def count_unfinished(store: Store) -> int:
     return sum(_mark(store, task) not in placed for task in store.plan.tasks)
 
 
+def not_made_yet(tasks: Iterable[Task]) -> list[Task]:
+    """The tasks but for those of whose actions batches have put as many in this file."""
+    made = Counter(action.get(_RECIPE, "") for action in _placed().values())
+    left = []
+    for task in tasks:
+        if made[task.recipe]:
+            made[task.recipe] -= 1
+        else:
+            left.append(task)
+    return left
+
+
 def _write(store: Store, characters: Mapping[str, Handle], whys: Mapping[str, str], outcome: Outcome) -> Steps[None]:
     """Write the actions of all clips that there are, lay them out, and tell by the file what has become of each."""
     before, failed = _placed(), {}
@@ -258,7 +272,7 @@ def _write_task(store: Store, task: Task, there: result.Find, clip: Clip) -> Ste
     pixels = (yield from draw_clip(clip.joints)) if plan.previews else None
     action = yield from result.make_action(there, task.name, order, fitted)
     action.use_fake_user = True
-    action[KEY], action[_WAITS] = _mark(store, task), True
+    action[KEY], action[_RECIPE], action[_WAITS] = _mark(store, task), task.recipe, True
     model = jobs.session.model
     stamp(action, Record(order, model.bundle if model else "", store.folder.name, 1, 1))
     if plan.assets:
@@ -322,9 +336,9 @@ def _actions() -> dict[str, bpy.types.Action]:
     return {action[KEY]: action for action in bpy.data.actions if KEY in action}
 
 
-def _placed() -> set[str]:
-    """The marks of those that are where they belong."""
-    return {mark for mark, action in _actions().items() if _WAITS not in action}
+def _placed() -> dict[str, bpy.types.Action]:
+    """Those of them that are where they belong."""
+    return {mark: action for mark, action in _actions().items() if _WAITS not in action}
 
 
 def _mark(store: Store, task: Task) -> str:

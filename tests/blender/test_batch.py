@@ -279,14 +279,32 @@ def test_characters_can_be_named_in_the_call(scripted, table):
     assert len(bpy.data.actions) == 4 and cleo.animation_data is None
 
 
-def test_what_exists_is_skipped(scripted, table):
+def test_what_exists_is_skipped(scripted, table, tmp_path):
+    """That is what a batch has made for the same character and in the same way; how many there are is said."""
     add_character("Anna")
-    bpy.data.actions.new("walk")
+    bpy.data.actions.new("walk")  # one that was tried before
     bake(filepath=table)
-    assert scripted.prompts == ["sit"]
+    assert scripted.prompts == ["walk", "sit"]
     with pytest.raises(RuntimeError, match="All its actions are there already"):
         bake(filepath=table)
-    assert scripted.prompts == ["sit"]
+    assert scripted.prompts == ["walk", "sit"]
+    (tmp_path / "table.csv").write_text(TABLE.replace("walk,1,1", "walk,1,7"), encoding="utf-8")
+    bake(filepath=table)
+    assert [(request.segments[0].prompt, request.seed) for request in scripted.requests[2:]] == [("walk", 7)]
+    assert batch.outcome.summary == "1 made, 1 skipped"
+
+
+def test_what_exists_for_one_character_is_made_for_another(scripted, table):
+    anna, ben = add_two()
+    ben.select_set(False)
+    bake(filepath=table)
+    anna.select_set(False)
+    ben.select_set(True)
+    bake(filepath=table)
+    assert batch.outcome.summary == "2 made" and strips(ben) == [[("walk.001", 1, 24), ("sit.001", 25, 36)]]
+    anna.select_set(True)
+    with pytest.raises(RuntimeError, match="All its actions are there already"):
+        bake(filepath=table)
 
 
 def test_batch_is_taken_back_in_one_step(scripted, table):

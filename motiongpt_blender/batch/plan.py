@@ -30,7 +30,7 @@ class Defaults:
 class Outcome:
     """What became of a batch: names of actions `made` and of those that were `there` before, and why the others `failed`.
 
-    `skipped` is how many were not asked for, because they were there.
+    `skipped` is how many were not asked for, because they were there, `notes` what else is to be said.
     """
 
     total: int
@@ -39,6 +39,7 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
     end: str = ""
     skipped: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def summary(self) -> str:
@@ -52,7 +53,7 @@ class Outcome:
     @property
     def report(self) -> str:
         """For the animator to read: a line for each action, what failed first."""
-        lines = [f"MotionGPT batch of {self.total}: {self.summary}", *([self.end] if self.end else [])]
+        lines = [f"MotionGPT batch of {self.total}: {self.summary}", *([self.end] if self.end else []), *self.notes]
         lines += ["", "Failed:", *(f"  {name}: {why}" for name, why in self.failed.items())] if self.failed else []
         for title, names in (("Made:", self.made), ("Were there:", self.there)):
             lines += ["", title, *(f"  {name}" for name in names)] if names else []

@@ -16,7 +16,7 @@ from .. import jobs, orders
 from ..animation import result
 from ..animation.action import require_animatable
 from ..animation.history import Record, stamp
-from ..handle import Handle
+from ..handle import Handle, scene_of
 from ..preferences import backend_settings
 from ..session import unexpected
 from ..steps import TICK_SECONDS, Steps, advance
@@ -222,7 +222,7 @@ def _write(store: Store, characters: Mapping[str, Handle], whys: Mapping[str, st
         if all(_mark(store, task) in there for task in written):
             break
     # No step between here and the undo step: an undo can take the actions from strips and leave the strips, and Blender crashes.
-    failed |= _lay_out_all(store, characters)
+    failed |= _lay_out_all(store, characters, outcome)
     now = _placed()
     for task in store.plan.tasks:
         mark = _mark(store, task)
@@ -281,32 +281,41 @@ def _write_task(store: Store, task: Task, there: result.Find, clip: Clip) -> Ste
         _set_preview(action, pixels)
 
 
-def _lay_out_all(store: Store, characters: Mapping[str, Handle]) -> dict[str, str]:
-    """Lay out the actions that wait for it; why some cannot be, by their names."""
+def _lay_out_all(store: Store, characters: Mapping[str, Handle], outcome: Outcome) -> dict[str, str]:
+    """Lay out the actions that wait for it, and see that their scenes last; why some cannot be laid out, by their names."""
     actions, failed = _actions(), {}
+    ends: dict[bpy.types.Scene, int] = {}
     for task in store.plan.tasks:
         action = actions.get(_mark(store, task))
         if action is None or _WAITS not in action:
             continue
         try:
-            _lay_out(store, task, _find(characters, task.character), action)
+            armature = _find(characters, task.character)
+            strip = _lay_out(store, task, armature, action)
             del action[_WAITS]
         except MotionGPTError as error:
             failed[task.name] = str(error)
+            continue
+        if strip:
+            scene, end = scene_of(armature), round(strip.frame_start) + task.order.request.frames - 1
+            ends[scene] = max(end, ends.get(scene, end))
+    extend = any(task.order.delivery.extend_scene for task in store.plan.tasks)
+    told = ((end, jobs.reach(scene, end, extend)) for scene, end in ends.items())
+    outcome.notes = [f"The strips end at frame {end}. {words}." for end, words in told if words]
     return failed
 
 
-def _lay_out(store: Store, task: Task, armature: bpy.types.Object, action: bpy.types.Action) -> None:
+def _lay_out(store: Store, task: Task, armature: bpy.types.Object, action: bpy.types.Action) -> bpy.types.NlaStrip | None:
+    """The strip of the action, if there is to be one."""
     plan = store.plan
     if plan.layout == "ACTIONS":
-        return
+        return None
     nla.stash_active_action(armature)
     mates = [t for t in plan.tasks if t.character == task.character]
     if plan.layout == "TRACKS":
-        nla.add_on_own_track(armature, action, plan.frame, muted=task is not mates[0])
-    else:
-        span = range(plan.frame, plan.span(mates[-1]).stop)
-        nla.add_to_lane(armature, action, plan.span(task).start, span, lambda other: other.get(KEY, "").startswith(f"{store.folder.name}/"))
+        return nla.add_on_own_track(armature, action, plan.frame, muted=task is not mates[0])
+    span, mine = range(plan.frame, plan.span(mates[-1]).stop), f"{store.folder.name}/"
+    return nla.add_to_lane(armature, action, plan.span(task).start, span, lambda other: other.get(KEY, "").startswith(mine))
 
 
 def _find_characters(store: Store, known: Mapping[str, Handle]) -> dict[str, Handle]:

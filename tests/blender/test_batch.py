@@ -195,6 +195,22 @@ def test_actions_alone_leave_the_nla_as_it_is(scripted, table):
     assert {"walk", "sit"} < {a.name for a in bpy.data.actions}
 
 
+def test_scene_lasts_as_long_as_the_strips_or_is_said_to_end_before(scripted, table):
+    add_two()
+    scene = bpy.context.scene
+    scene.frame_end = 20
+    bake(filepath=table, layout="ACTIONS")
+    assert not batch.outcome.notes
+    bake(filepath=table, skip_existing=False)
+    assert scene.frame_end == 20
+    assert batch.outcome.notes == ["The strips end at frame 36. The scene ends at 20."]
+    assert batch.outcome.notes[0] in bpy.data.texts["MotionGPT Batch"].as_string()
+    scene.motiongpt.extend_scene = True
+    bake(filepath=table, layout="TRACKS", skip_existing=False)
+    assert scene.frame_end == 24
+    assert batch.outcome.notes == ["The strips end at frame 24. The scene now ends there."]
+
+
 def test_strips_that_have_no_room_get_another_track(scripted, table):
     anna = add_character("Anna")
     bake(filepath=table)

@@ -44,16 +44,19 @@ def look_for_unfinished() -> None:
 
 
 def fill_list(context: bpy.types.Context, table: Path) -> int:
-    """Put the rows of a table in the panel's list, in place of those that are there; how many there are."""
-    settings, fps = context.scene.motiongpt_batch, scene_rate(context.scene)
+    """Put the rows of a table in the panel's list, in place of those that are there; how many there are.
+
+    What they do not say is what it is in the panel now.
+    """
+    settings, clip, fps = context.scene.motiongpt_batch, context.scene.motiongpt, scene_rate(context.scene)
     rows = load_table(table)
     settings.rows.clear()
     for row in rows:
         item = settings.rows.add()
         item.name, item.prompt, item.character, item.tags = row.name, row.prompt, row.character, "; ".join(row.tags)
-        item.seed, item.loop = row.seed or 0, bool(row.loop)
-        if row.frames or row.seconds:
-            item.seconds = row.frames / fps if row.frames else row.seconds
+        item.seed = clip.seed if row.seed is None else row.seed
+        item.loop = clip.loop if row.loop is None else row.loop
+        item.seconds = row.frames / fps if row.frames else row.seconds or clip.seconds
     return len(rows)
 
 

@@ -762,6 +762,29 @@ def test_table_fills_the_list(tmp_path):
     assert len(settings.rows) == 2
 
 
+def test_list_that_a_table_fills_says_the_same_as_the_table(scripted, tmp_path):
+    """What the table leaves open is what the panel has."""
+    add_character("Anna")
+    clip = bpy.context.scene.motiongpt
+    clip.seed, clip.seconds, clip.loop = 7, 2.0, True
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"prompt": "walk"}\n{"prompt": "sit", "frames": 12, "seed": 0, "loop": false}\n', encoding="utf-8")
+    bpy.ops.motiongpt.load_table(filepath=str(path))
+    bake()
+    bake(filepath=str(path), skip_existing=False)
+    said = [(request.frames, request.seed, request.loop) for request in scripted.requests]
+    assert said == [(48, 7, True), (12, 0, False)] * 2
+
+
+def test_table_with_a_seed_that_blender_cannot_keep_leaves_the_list_as_it_is(tmp_path):
+    settings = bpy.context.scene.motiongpt_batch
+    settings.rows.add().prompt = "old"
+    (tmp_path / "t.csv").write_text("prompt,seed\nwalk,2147483648\n", encoding="utf-8")
+    with pytest.raises(RuntimeError, match=r"t\.csv, line 2: seed must be a whole number from 0 to 2147483647"):
+        bpy.ops.motiongpt.load_table(filepath=str(tmp_path / "t.csv"))
+    assert [row.prompt for row in settings.rows] == ["old"]
+
+
 def test_real_backend_bakes_a_batch(session, table, monkeypatch, tmp_path):
     monkeypatch.setattr(bake_module, "user_folder", lambda name: tmp_path / name)
     anna, _ = add_two()

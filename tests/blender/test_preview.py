@@ -147,6 +147,14 @@ def test_t_pose_is_told_without_it(scripted, rig):
     assert not jobs.preview.showing
 
 
+def test_motion_is_exported_without_it(scripted, rig, tmp_path):
+    bpy.ops.motiongpt.export_bvh(filepath=str(tmp_path / "before.bvh"))
+    begin()
+    tick_until_shown()
+    bpy.ops.motiongpt.export_bvh(filepath=str(tmp_path / "meanwhile.bvh"))
+    assert (tmp_path / "meanwhile.bvh").read_bytes() == (tmp_path / "before.bvh").read_bytes()
+
+
 def test_saved_file_holds_the_pose_before(scripted, rig, tmp_path):
     before = basis(rig)
     begin()

@@ -262,9 +262,10 @@ def test_another_scene_is_shown_and_the_character_stands_as_before(scripted, rig
     begin()
     tick_until_shown()
     scene, window = bpy.context.scene, bpy.context.window_manager.windows[0]
-    window.scene = bpy.data.scenes.new("Other")
+    window.scene = other = bpy.data.scenes.new("Other")
     tick()
     window.scene = scene
+    bpy.data.scenes.remove(other)
     assert not jobs.preview.showing
     np.testing.assert_array_equal(basis(rig), stood)
     assert preview.KEY not in rig

@@ -1,6 +1,6 @@
 """From what the animator asks for and what is in the scene to an order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import bpy
 import numpy as np
@@ -28,9 +28,8 @@ def make_order(
     """
     fps = scene_rate(context.scene)
     listed = {pose.frame: pose for pose in map(to_pose, asked.key_poses)}
-    start, frames = _range(context.scene, asked, sorted(listed), fps)
-    if segments:
-        frames = sum(segment.frames for segment in segments)
+    start = min(listed) if asked.length == "POSES" and listed else context.scene.frame_current
+    frames = sum(segment.frames for segment in segments) if segments else _length(asked, listed, fps)
     _require_length(frames, fps, longest)
     if asked.pose_use == "LAST":
         start = context.scene.frame_current - frames + 1
@@ -100,15 +99,15 @@ def to_pose(item: MotionGPTKeyPose) -> messages.Pose:
     return messages.Pose(item.frame, np.array(item["rotations"]).reshape(-1, 4), np.array(item["root"]))
 
 
-def _range(scene: bpy.types.Scene, asked: Asked, listed: Sequence[int], fps: float) -> tuple[int, int]:
-    """The frame of the scene where the clip starts, and how many frames it has."""
+def _length(asked: Asked, listed: Collection[int], fps: float) -> int:
+    """How many frames the clip has; key poses are `listed` at frames of the scene."""
     if asked.length != "POSES":
-        return scene.frame_current, asked.frames if asked.length == "FRAMES" else round(asked.seconds * fps)
+        return asked.frames if asked.length == "FRAMES" else round(asked.seconds * fps)
     if len(listed) < 2:
         raise MotionGPTError(
             Code.INVALID_PARAMS, "The length is that from the first key pose to the last, and there are not two.", "Add key poses."
         )
-    return listed[0], listed[-1] - listed[0] + 1
+    return max(listed) - min(listed) + 1
 
 
 def _path_through(path: np.ndarray, poses: dict[int, messages.Pose], start: int, frames: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from ..backend.motion.amass import to_amass
 from ..backend.motion.bvh import to_bvh
 from ..backend.protocol import messages
 from ..backend.protocol.errors import Code, MotionGPTError
+from .poses import scene_with
 from .rigs.rig import carried, read_pose, read_rig
 
 FORMATS: dict[str, Callable[[np.ndarray, np.ndarray, float], bytes]] = {
@@ -28,31 +29,27 @@ def export_character(context: bpy.types.Context, armature: bpy.types.Object, fra
     """
     scene = context.scene
     start, end = (scene.frame_start, scene.frame_end) if frames == "SCENE" else _action_range(armature)
-    local, root = read_motion(context, armature, range(start, end + 1))
+    local, root = read_motion(armature, range(start, end + 1))
     write_whole(path, FORMATS[path.suffix.lower()](local, root, scene.render.fps / scene.render.fps_base))
 
 
 def export_reply(reply: messages.GenerateReply | None, path: Path) -> None:
-    """Write the clip made last as the model made it; MotionGPTError if there is none."""
+    """Write the clip made last as the model made it, the first of several variations; MotionGPTError if there is none."""
     if reply is None:
         raise MotionGPTError(Code.INVALID_PARAMS, "No clip has been made yet.", "Generate one, or export what the character does.")
     clip = reply.clips[0]
     write_whole(path, FORMATS[path.suffix.lower()](clip.rotations, clip.root_translation, reply.fps))
 
 
-def read_motion(context: bpy.types.Context, armature: bpy.types.Object, frames: range) -> tuple[np.ndarray, np.ndarray]:
+def read_motion(armature: bpy.types.Object, frames: range) -> tuple[np.ndarray, np.ndarray]:
     """Canonical rotations `(T, 22, 4)` and root translations `(T, 3)`, in the place where the armature is at the first frame."""
-    rig, scene = read_rig(armature), context.scene
-    current, subframe = scene.frame_current, scene.frame_subframe
-    poses, places = [], []
-    try:
+    rig, poses, places = read_rig(armature), [], []
+    with scene_with(armature) as scene:
         for frame in frames:
             scene.frame_set(frame)
-            depsgraph = context.evaluated_depsgraph_get()
+            depsgraph = scene.view_layers[0].depsgraph
             poses.append(read_pose(rig, armature, depsgraph))
             places.append(np.array(armature.evaluated_get(depsgraph).matrix_world))
-    finally:
-        scene.frame_set(current, subframe=subframe)
     local, root = (np.array(part) for part in zip(*poses, strict=True))
     return carried(rig, local, root, np.linalg.inv(places[0]) @ np.array(places))
 

@@ -8,7 +8,7 @@ import bpy
 
 from ..backend.protocol.errors import Code, MotionGPTError
 from . import jobs
-from .preferences import ROOT, get, log_file, user_folder
+from .preferences import ROOT, get, last_log, user_folder
 from .setup import Job, Place, Plan
 from .setup.plan import lock_hash
 
@@ -112,7 +112,7 @@ def cancel(wait: bool) -> None:
 
 def log() -> Path:
     """The log that says most about what went wrong last: that of the set-up if it failed, else the backend's."""
-    return place().log if job.error else log_file()
+    return place().log if job.error else last_log()
 
 
 def _after_set_up() -> None:

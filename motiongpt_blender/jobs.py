@@ -171,12 +171,19 @@ def _tell(order: Order, scene: bpy.types.Scene, action: bpy.types.Action, off_pa
     words = [f"{action.name}: frames {order.start} to {order.end}"]
     if off_path:
         words.append(f"At most {off_path * 100:.0f} cm off the path")
-    if order.end > scene.frame_end and order.delivery.extend_scene:
-        scene.frame_end = order.end
-        words.append("The scene now ends there")
-    elif order.end > scene.frame_end:
-        words.append(f"The scene ends at {scene.frame_end}")
+    if told := reach(scene, order.end, order.delivery.extend_scene):
+        words.append(told)
     return ". ".join(words)
+
+
+def reach(scene: bpy.types.Scene, end: int, extend: bool) -> str:
+    """Have the scene last until frame `end` where that is asked for; what is to be said of it, if it ends before."""
+    if end <= scene.frame_end:
+        return ""
+    if not extend:
+        return f"The scene ends at {scene.frame_end}"
+    scene.frame_end = end
+    return "The scene now ends there"
 
 
 def _longest() -> float:

@@ -19,8 +19,12 @@ def find_curve(name: str) -> bpy.types.Object | None:
 def floor_path(context: bpy.types.Context, armature: bpy.types.Object, curve: bpy.types.Object) -> np.ndarray:
     """The curve's first spline as points `(P, 2)`, x and z in metres on the floor of the character's canonical frame.
 
-    MotionGPTError if it has fewer than two points.
+    MotionGPTError if it has fewer than two points, or was deleted: what the panel names is kept in the file.
     """
+    if not curve.users_scene:
+        raise MotionGPTError(
+            Code.INVALID_PARAMS, f"The path {curve.name} is no longer in the scene.", "Clear the field, or choose another curve."
+        )
     depsgraph = context.evaluated_depsgraph_get()
     points = _points(curve)
     if len(points) < 2:

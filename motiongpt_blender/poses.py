@@ -30,7 +30,7 @@ def poses_at(armature: bpy.types.Object, frames: Iterable[int], travelling: bool
     They are those in the object's own space; if `travelling`, in that of the first frame, from which the object may go on.
     """
     rig, poses, places = read_rig(armature), [], []
-    with _scene_of(armature) as scene:
+    with scene_with(armature) as scene:
         for frame in frames:
             scene.frame_set(frame)
             depsgraph = scene.view_layers[0].depsgraph
@@ -67,7 +67,7 @@ def carried_along(find: Callable[[], bpy.types.Object], bone: str, frames: Seque
     for first in range(0, len(frames), _AT_ONCE):
         yield
         armature = find()
-        with _scene_of(armature) as scene:
+        with scene_with(armature) as scene:
             for frame in frames[first : first + _AT_ONCE]:
                 scene.frame_set(frame)
                 shown = armature.evaluated_get(scene.view_layers[0].depsgraph)
@@ -79,7 +79,7 @@ def carried_along(find: Callable[[], bpy.types.Object], bone: str, frames: Seque
 
 def origin_at(armature: bpy.types.Object, frame: int) -> tuple[OriginValue, ...]:
     """How the character's animation places that at a frame of the scene which takes it over the floor; empty if its hips do."""
-    with _scene_of(armature) as scene:
+    with scene_with(armature) as scene:
         scene.frame_set(frame)
         return read_origin(armature, scene.view_layers[0].depsgraph)
 
@@ -92,7 +92,7 @@ def pose_of_asset(armature: bpy.types.Object, action: bpy.types.Action, frame: i
         for bone in double.pose.bones:
             bone.select = False  # an asset is applied to what is selected, or to all where nothing is
         double.pose.apply_pose_from_action(action, evaluation_time=action.frame_range[0])
-        with _scene_of(double) as scene:
+        with scene_with(double) as scene:
             scene.frame_set(frame)
             pose = read_pose(read_rig(double), double, scene.view_layers[0].depsgraph)
     finally:
@@ -108,8 +108,11 @@ def marked_frames(scene: bpy.types.Scene) -> list[int]:
 
 
 @contextlib.contextmanager
-def _scene_of(obj: bpy.types.Object) -> Iterator[bpy.types.Scene]:
-    """A scene that holds `obj` alone: its frames can be gone through fast, and what is not keyed stays in the animator's own scene."""
+def scene_with(obj: bpy.types.Object) -> Iterator[bpy.types.Scene]:
+    """A scene that holds `obj` alone: its frames can be gone through fast, and what is not keyed stays in the animator's own scene.
+
+    What moves it without being in there is evaluated too.
+    """
     scene = bpy.data.scenes.new("MotionGPT")
     try:
         scene.collection.objects.link(obj)

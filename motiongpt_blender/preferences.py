@@ -1,6 +1,7 @@
 """The extension's preferences, and the folders that Blender gives it."""
 # pyright: reportInvalidTypeForm=false
 
+import os
 from pathlib import Path
 
 import bpy
@@ -135,7 +136,16 @@ def remove_bundle_folder(context: bpy.types.Context) -> None:
 
 
 def log_file() -> Path:
-    return user_folder("logs") / "backend.log"
+    """What the backend of this Blender writes into; another Blender may have one of its own at the same time."""
+    return user_folder("logs") / f"backend-{os.getpid()}.log"
+
+
+def last_log() -> Path:
+    """The log of this Blender's backend, or if it has had none yet, the last that any had."""
+    own = log_file()
+    if own.is_file():
+        return own
+    return max(own.parent.glob("backend-*.log"), key=lambda log: log.stat().st_mtime, default=own)
 
 
 def backend_settings(context: bpy.types.Context) -> Settings:

@@ -54,7 +54,11 @@ class BatchProperties:
     )
     assets: BoolProperty(name="Mark as Assets", description="Show the actions in the Asset Browser, with the tags of their rows")
     previews: BoolProperty(name="Previews", description="Draw a small picture of each clip as the preview of its action")
-    skip_existing: BoolProperty(name="Skip Existing", description="Make no clip whose action is there already, by its name", default=True)
+    skip_existing: BoolProperty(
+        name="Skip Existing",
+        description="Make no clip that a batch has made for the same character before, with the same name and settings",
+        default=True,
+    )
 
 
 class MotionGPTBatchSettings(BatchProperties, bpy.types.PropertyGroup):

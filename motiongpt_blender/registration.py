@@ -110,6 +110,7 @@ def unregister() -> None:
     command.unregister()
     atexit.unregister(_before_exit)
     upkeep.unregister()
+    running_batch.abandon("The extension was disabled during a batch.", "Resume the batch.")
     jobs.stop_backend()
     for event, handler in _handlers():
         event.remove(handler)
@@ -140,7 +141,7 @@ def _handlers() -> Iterator[tuple[list, Callable]]:
 
 @bpy.app.handlers.persistent
 def _before_load(*_: object) -> None:
-    running_batch.abandon()
+    running_batch.abandon("Another file was opened during a batch.", "Open its file again to resume it.")
     jobs.abandon()
 
 

@@ -29,6 +29,12 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+def unexpected(error: Exception) -> MotionGPTError:
+    """For the animator, what should not have happened; the console gets where it did."""
+    traceback.print_exception(error)
+    return MotionGPTError(Code.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "Please report it, with what Blender's console says.")
+
+
 class Session:
     """Follows one request at a time. `pump` moves everything on; only `wait` and `stop` wait.
 
@@ -236,10 +242,7 @@ class Session:
         except MotionGPTError as error:
             self._delivery, self.error = None, error
         except Exception as error:  # else the timer would end with it, and nothing would ever be ready again
-            traceback.print_exc()
-            words = f"{type(error).__name__}: {error}"
-            self._delivery = None
-            self.error = MotionGPTError(Code.INTERNAL_ERROR, words, "Please report it, with what Blender's console says.")
+            self._delivery, self.error = None, unexpected(error)
 
     def _drop_delivery(self, error: MotionGPTError | None) -> None:
         """Deliver no more; what there is of it so far goes."""

@@ -18,7 +18,7 @@ from ...backend.protocol import messages
 from ..handle import Handle
 from ..orders import Order, place
 from ..steps import Steps, advance
-from .action import Channel, read_value, set_value
+from .action import Channel, channelbag, read_value, set_value
 from .clip import puppet_channels
 from .puppet import Puppet, read_puppet
 
@@ -45,6 +45,7 @@ class Preview:
         self._began = 0.0
         self._before: Values = {}
         self._shown: Values = {}
+        self._keyed = (0, 0)
 
     @property
     def showing(self) -> bool:
@@ -69,7 +70,7 @@ class Preview:
         if self._character is None or not self._channels:
             return
         armature = self._character.find()
-        if armature is None or not _may_show(bpy.context, armature) or self._is_moved(armature):
+        if armature is None or not _may_show(bpy.context, armature) or self._is_touched(armature):
             self.end()
             return
         frame = int((time.monotonic() - self._began) * self._fps) % self._frames
@@ -80,6 +81,7 @@ class Preview:
             if len(self._before) < len(values):
                 self.end()
                 return
+            self._keyed = _keys_of(armature)
             armature[KEY] = json.dumps([[*where, value] for where, value in self._before.items()])
         for where, value in values.items():
             set_value(armature, *where, value)
@@ -97,9 +99,11 @@ class Preview:
         self._character = self._order = self._puppet = self._sent = self._new = self._work = None
         self._before, self._shown, self._channels, self._frames = {}, {}, [], 0
 
-    def _is_moved(self, armature: bpy.types.Object) -> bool:
-        """Whether somebody else has moved what this moves."""
-        return any(_read(armature, where) != value for where, value in self._shown.items())
+    def _is_touched(self, armature: bpy.types.Object) -> bool:
+        """Whether somebody else has moved what this moves, or keyed the character."""
+        if not self._shown:
+            return False
+        return _keys_of(armature) != self._keyed or any(_read(armature, where) != value for where, value in self._shown.items())
 
     def _go_on(self) -> None:
         """Work on what was sent last, after what was begun before."""
@@ -133,6 +137,13 @@ def _read(armature: bpy.types.Object, where: tuple[str, str]) -> tuple[float, ..
     with contextlib.suppress(KeyError, AttributeError):
         return read_value(armature, *where)
     return None
+
+
+def _keys_of(armature: bpy.types.Object) -> tuple[int, int]:
+    """Which action the armature plays, and how many keys that has."""
+    data, bag = armature.animation_data, channelbag(armature)
+    action = data and data.action
+    return action.session_uid if action else 0, sum(len(curve.keyframe_points) for curve in bag.fcurves) if bag else 0
 
 
 def heal() -> None:

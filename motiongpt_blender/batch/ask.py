@@ -1,5 +1,6 @@
 """From the table and what is in the scene to the plan of a batch."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -14,6 +15,7 @@ from ..orders import Order
 from ..properties import Asked
 from ..rigs.character import find_character
 from .plan import Defaults, plan_tasks
+from .run import not_made_yet
 from .store import Plan
 from .table import Row
 
@@ -29,19 +31,31 @@ def make_plan(context: bpy.types.Context, asked: Asked, rows: Iterable[Row], cha
     armatures = [obj for obj in scene.objects if obj.type == "ARMATURE"]
     defaults = Defaults(clip.seconds, clip.seed, clip.loop, asked.rule, scene_rate(scene), action_name)
     tasks = plan_tasks(rows, characters or _selected(context), [a.name for a in armatures], defaults, _order_maker(context))
-    if asked.skip_existing:
-        tasks = [task for task in tasks if task.name not in bpy.data.actions]
-    return Plan(bpy.data.filepath, tuple(tasks), asked.layout, scene.frame_current, asked.travel_on, asked.assets, asked.previews)
+    wanted = not_made_yet(tasks) if asked.skip_existing else tasks
+    return Plan(
+        blend=bpy.data.filepath,
+        tasks=tuple(wanted),
+        layout=asked.layout,
+        frame=scene.frame_current,
+        travel_on=asked.travel_on,
+        assets=asked.assets,
+        previews=asked.previews,
+        skipped=len(tasks) - len(wanted),
+    )
 
 
 def _selected(context: bpy.types.Context) -> list[str]:
-    selected = [obj.name for obj in context.selected_objects if obj.type == "ARMATURE"]
-    if selected:
-        return selected
-    try:
-        return [find_character(context).name]
-    except MotionGPTError:
-        return []  # the rows may name theirs
+    """The names of the characters that the selected objects stand for, or else the active one; none if the rows are to name theirs."""
+    return list(_stood_for(context, context.selected_objects) or _stood_for(context, [context.active_object]))
+
+
+def _stood_for(context: bpy.types.Context, objects: Iterable[bpy.types.Object | None]) -> dict[str, None]:
+    """The names of the characters that objects stand for, each by itself, once and in order."""
+    names = {}
+    for obj in objects:
+        with contextlib.suppress(MotionGPTError), context.temp_override(active_object=obj, selected_objects=[]):
+            names[find_character(context).name] = None
+    return names
 
 
 def _order_maker(context: bpy.types.Context) -> Callable[[str, Sequence[messages.Segment], int, bool], Order]:

@@ -10,7 +10,7 @@ from ..preferences import user_folder
 from ..properties import Asked
 from ..properties_batch import MotionGPTBatchRow
 from .ask import make_plan
-from .run import batch, is_from
+from .run import batch, count_unfinished
 from .store import Store
 from .table import Row, load_table
 
@@ -40,29 +40,33 @@ def resume() -> None:
 def look_for_unfinished() -> None:
     """Find out whether this file has a batch to go on with."""
     store = _last()
-    batch.unfinished = sum(not is_from(store, task) for task in store.plan.tasks) if store else 0
+    batch.unfinished = count_unfinished(store) if store else 0
 
 
 def fill_list(context: bpy.types.Context, table: Path) -> int:
-    """Put the rows of a table in the panel's list, in place of those that are there; how many there are."""
-    settings, fps = context.scene.motiongpt_batch, scene_rate(context.scene)
+    """Put the rows of a table in the panel's list, in place of those that are there; how many there are.
+
+    What they do not say is what it is in the panel now.
+    """
+    settings, clip, fps = context.scene.motiongpt_batch, context.scene.motiongpt, scene_rate(context.scene)
     rows = load_table(table)
     settings.rows.clear()
     for row in rows:
         item = settings.rows.add()
         item.name, item.prompt, item.character, item.tags = row.name, row.prompt, row.character, "; ".join(row.tags)
-        item.seed, item.loop = row.seed or 0, bool(row.loop)
-        if row.frames or row.seconds:
-            item.seconds = row.frames / fps if row.frames else row.seconds
+        item.seed = clip.seed if row.seed is None else row.seed
+        item.loop = clip.loop if row.loop is None else row.loop
+        item.seconds = row.frames / fps if row.frames else row.seconds or clip.seconds
     return len(rows)
 
 
 def _last() -> Store | None:
     """The store of the last batch of this file.
 
-    The scene knows it under whatever name the file is saved, but not after a crash since it was saved; then the path leads there.
+    A scene knows it under whatever name the file is saved, but not after a crash since it was saved; then the path leads there.
     """
-    return Store.latest(_folder(), bpy.data.filepath, (bpy.context.scene.motiongpt_batch.store, batch.store))
+    known = {scene.motiongpt_batch.store for scene in bpy.data.scenes}
+    return Store.latest(_folder(), bpy.data.filepath, known | {batch.store})
 
 
 def _row(item: MotionGPTBatchRow) -> Row:

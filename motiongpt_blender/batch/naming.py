@@ -1,5 +1,6 @@
 """Names by a rule that the animator writes, such as `{character}_{index:03}_{prompt}`."""
 
+import re
 import string
 from collections.abc import Iterable, Iterator
 
@@ -31,6 +32,11 @@ def name_by(rule: str, prompt: str, index: int, character: str, seed: int) -> st
 def fitting(name: str) -> str:
     """The name as Blender can keep it."""
     return " ".join(name.split()).encode()[:_LONGEST].decode(errors="ignore")
+
+
+def without_number(name: str) -> str:
+    """The name without the number that tells it apart from others."""
+    return re.sub(r"\.\d{3,}$", "", name)
 
 
 def told_apart(names: Iterable[str]) -> Iterator[str]:

@@ -28,13 +28,18 @@ class Defaults:
 
 @dataclass
 class Outcome:
-    """What became of a batch: names of actions `made` and of those that were `there` before, and why the others `failed`."""
+    """What became of a batch: names of actions `made` and of those that were `there` before, and why the others `failed`.
+
+    `skipped` is how many were not asked for, because they were there, `notes` what else is to be said.
+    """
 
     total: int
     made: list[str] = field(default_factory=list)
     there: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     end: str = ""
+    skipped: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def summary(self) -> str:
@@ -42,12 +47,13 @@ class Outcome:
         parts += [f"{len(self.there)} were there"] if self.there else []
         parts += [f"{len(self.failed)} failed"] if self.failed else []
         left = self.total - len(self.made) - len(self.there) - len(self.failed)
-        return ", ".join(parts + ([f"{left} not made"] if left else []))
+        parts += [f"{left} not made"] if left else []
+        return ", ".join(parts + ([f"{self.skipped} skipped"] if self.skipped else []))
 
     @property
     def report(self) -> str:
         """For the animator to read: a line for each action, what failed first."""
-        lines = [f"MotionGPT batch of {self.total}: {self.summary}", *([self.end] if self.end else [])]
+        lines = [f"MotionGPT batch of {self.total}: {self.summary}", *([self.end] if self.end else []), *self.notes]
         lines += ["", "Failed:", *(f"  {name}: {why}" for name, why in self.failed.items())] if self.failed else []
         for title, names in (("Made:", self.made), ("Were there:", self.there)):
             lines += ["", title, *(f"  {name}" for name in names)] if names else []

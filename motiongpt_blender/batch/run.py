@@ -1,7 +1,8 @@
 """A batch at work: one request after another, and at the end all actions and strips in one undo step."""
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -15,7 +16,9 @@ from .. import jobs, orders
 from ..animation import result
 from ..animation.action import require_animatable
 from ..animation.history import Record, stamp
+from ..handle import Handle, scene_of
 from ..preferences import backend_settings
+from ..session import unexpected
 from ..steps import TICK_SECONDS, Steps, advance
 from . import nla
 from .picture import draw_clip
@@ -24,6 +27,7 @@ from .store import Store, Task
 
 KEY = "motiongpt_batch"  # custom property of an action: the batch that it is from, and its name in there
 REPORT = "MotionGPT Batch"
+_RECIPE = "motiongpt_batch_recipe"  # custom property of an action: what it was made from
 _WAITS = "motiongpt_batch_waits"  # custom property of an action that is not where it belongs yet
 _INTERVAL_SECONDS = 0.05
 _WRITING_INTERVAL_SECONDS = 0.005
@@ -46,6 +50,8 @@ class Batch:
         self.unfinished = 0
         self.store = ""
         self._steps: Steps[None] | None = None
+        self._store: Store | None = None
+        self._characters: dict[str, Handle] = {}  # by the names that the batch knows them by
         self._made = self._wanted = 0
         self._started = 0.0
 
@@ -78,26 +84,34 @@ class Batch:
         if self.running or jobs.session.busy:
             raise MotionGPTError(Code.BUSY, "The backend is busy.", "Wait until it is done, or cancel what it is doing.")
         self.error = None
-        self.outcome = Outcome(len(store.plan.tasks))
+        self.outcome = Outcome(len(store.plan.tasks), skipped=store.plan.skipped)
         self._made, self._wanted, self._started = 0, len(store.missing()), time.monotonic()
-        self.store = store.folder.name
+        self._characters = _find_characters(store, self._characters if self.store == store.folder.name else {})
+        self.store, self._store = store.folder.name, store
         self._note_in_scene()
         self._steps = self._run(store)
         if not bpy.app.timers.is_registered(_tick):
             bpy.app.timers.register(_tick, persistent=True)
 
-    def abandon(self) -> None:
-        """Write nothing, because another file is opened; what has been made is kept for when this one is opened again."""
+    def abandon(self, why: str, remedy: str) -> None:
+        """Write nothing, because what it is for goes away; what has been made is kept for when that is back."""
         self.store = ""
         if self._steps is not None:
             self._steps.close()
-            self._steps = None
-            self.error = MotionGPTError(Code.CANCELLED, "Another file was opened during a batch.", "Open its file again to resume it.")
+            self._stop(MotionGPTError(Code.CANCELLED, why, remedy))
+        if bpy.app.timers.is_registered(_tick):
+            bpy.app.timers.unregister(_tick)
 
     def pump(self) -> None:
         """Take steps of writing, or one of waiting for clips; never waits."""
-        if self._steps is not None and not advance(self._steps, TICK_SECONDS if self.writing else 0.0):
-            self._steps = None
+        if self._steps is None:
+            return
+        try:
+            if not advance(self._steps, TICK_SECONDS if self.writing else 0.0):
+                self._steps = None
+        except Exception as error:  # else the timer would end with it, and the batch would run for ever
+            self._stop(unexpected(error))
+            self._report()
 
     def wait(self, on_words: Callable[[str], None] = lambda words: None) -> None:
         """Pump until the batch is done, and tell `on_words` where it stands; MotionGPTError if it stopped before its end."""
@@ -126,7 +140,7 @@ class Batch:
             self.error = error
             self.outcome.end = str(error)
         self._made = self._wanted
-        yield from _write(store, whys, self.outcome)
+        yield from _write(store, self._characters, whys, self.outcome)
         self._finish()
 
     def _make(self, store: Store, task: Task) -> Steps[str]:
@@ -159,33 +173,56 @@ class Batch:
     def _note_in_scene(self) -> None:
         bpy.context.scene.motiongpt_batch.store = self.store
 
-    def _finish(self) -> None:
+    def _stop(self, error: MotionGPTError) -> None:
+        """End at once, because of an error."""
+        assert self.outcome and self._store
+        self._steps, self.error, self.outcome.end = None, error, str(error)
+        self.unfinished = count_unfinished(self._store)
+
+    def _report(self) -> None:
         assert self.outcome
-        self._note_in_scene()  # once more: an undo may have taken it away
-        self.unfinished = self.outcome.total - len(self.outcome.made) - len(self.outcome.there)
         text = bpy.data.texts.get(REPORT) or bpy.data.texts.new(REPORT)
         text.from_string(self.outcome.report)
+
+    def _finish(self) -> None:
+        assert self._store
+        self._note_in_scene()  # once more: an undo may have taken it away
+        self.unfinished = count_unfinished(self._store)
+        self._report()
         jobs.push_undo("Bake Batch")  # one for all: hundreds would leave no room for the animator's own
         jobs.redraw()
 
 
-def is_from(store: Store, task: Task) -> bool:
-    """Whether the action of a task is in this file, where it belongs."""
-    return _mark(store, task) in _placed()
+def count_unfinished(store: Store) -> int:
+    """How many actions of a batch are not in this file, where they belong."""
+    placed = _placed()
+    return sum(_mark(store, task) not in placed for task in store.plan.tasks)
 
 
-def _write(store: Store, whys: dict[str, str], outcome: Outcome) -> Steps[None]:
+def not_made_yet(tasks: Iterable[Task]) -> list[Task]:
+    """The tasks but for those of whose actions batches have put as many in this file."""
+    made = Counter(action.get(_RECIPE, "") for action in _placed().values())
+    left = []
+    for task in tasks:
+        if made[task.recipe]:
+            made[task.recipe] -= 1
+        else:
+            left.append(task)
+    return left
+
+
+def _write(store: Store, characters: Mapping[str, Handle], whys: Mapping[str, str], outcome: Outcome) -> Steps[None]:
     """Write the actions of all clips that there are, lay them out, and tell by the file what has become of each."""
     before, failed = _placed(), {}
     for _ in range(_ROUNDS):
         failed.clear()
-        written = yield from _write_missing(store, failed)
+        written = yield from _write_missing(store, characters, failed)
         yield
         there = _actions()
         if all(_mark(store, task) in there for task in written):
             break
     # No step between here and the undo step: an undo can take the actions from strips and leave the strips, and Blender crashes.
-    failed |= _lay_out_all(store)
+    failed |= _lay_out_all(store, characters, outcome)
     now = _placed()
     for task in store.plan.tasks:
         mark = _mark(store, task)
@@ -195,7 +232,7 @@ def _write(store: Store, whys: dict[str, str], outcome: Outcome) -> Steps[None]:
             outcome.failed[task.name] = why
 
 
-def _write_missing(store: Store, failed: dict[str, str]) -> Steps[list[Task]]:
+def _write_missing(store: Store, characters: Mapping[str, Handle], failed: dict[str, str]) -> Steps[list[Task]]:
     """Write the actions that are not in this file, of the clips that there are; the tasks whose actions then were.
 
     Characters are looked up anew each time, for anything may have happened. `failed` gets why the others cannot be written.
@@ -210,7 +247,7 @@ def _write_missing(store: Store, failed: dict[str, str]) -> Steps[list[Task]]:
             clip = _place(store, task, ends)
             if _mark(store, task) not in _actions():
                 yield
-                yield from _write_task(store, task, clip)
+                yield from _write_task(store, task, partial(_find, characters, task.character), clip)
             written.append(task)
         except MotionGPTError as error:
             failed[task.name] = str(error)
@@ -227,16 +264,15 @@ def _place(store: Store, task: Task, ends: dict[str, messages.Pose]) -> Clip:
     return clip
 
 
-def _write_task(store: Store, task: Task, clip: Clip) -> Steps[None]:
+def _write_task(store: Store, task: Task, there: result.Find, clip: Clip) -> Steps[None]:
     """Write the action of a task, which is to be laid out yet."""
     plan, order = store.plan, task.order
-    there = partial(_find, task.character)
     [fitted] = yield from result.fit(there, [clip], order)
     yield
     pixels = (yield from draw_clip(clip.joints)) if plan.previews else None
     action = yield from result.make_action(there, task.name, order, fitted)
     action.use_fake_user = True
-    action[KEY], action[_WAITS] = _mark(store, task), True
+    action[KEY], action[_RECIPE], action[_WAITS] = _mark(store, task), task.recipe, True
     model = jobs.session.model
     stamp(action, Record(order, model.bundle if model else "", store.folder.name, 1, 1))
     if plan.assets:
@@ -245,37 +281,60 @@ def _write_task(store: Store, task: Task, clip: Clip) -> Steps[None]:
         _set_preview(action, pixels)
 
 
-def _lay_out_all(store: Store) -> dict[str, str]:
-    """Lay out the actions that wait for it; why some cannot be, by their names."""
+def _lay_out_all(store: Store, characters: Mapping[str, Handle], outcome: Outcome) -> dict[str, str]:
+    """Lay out the actions that wait for it, and see that their scenes last; why some cannot be laid out, by their names."""
     actions, failed = _actions(), {}
+    ends: dict[bpy.types.Scene, int] = {}
     for task in store.plan.tasks:
         action = actions.get(_mark(store, task))
         if action is None or _WAITS not in action:
             continue
         try:
-            _lay_out(store, task, _find(task.character), action)
+            armature = _find(characters, task.character)
+            strip = _lay_out(store, task, armature, action)
             del action[_WAITS]
         except MotionGPTError as error:
             failed[task.name] = str(error)
+            continue
+        if strip:
+            scene, end = scene_of(armature), round(strip.frame_start) + task.order.request.frames - 1
+            ends[scene] = max(end, ends.get(scene, end))
+    extend = any(task.order.delivery.extend_scene for task in store.plan.tasks)
+    told = ((end, jobs.reach(scene, end, extend)) for scene, end in ends.items())
+    outcome.notes = [f"The strips end at frame {end}. {words}." for end, words in told if words]
     return failed
 
 
-def _lay_out(store: Store, task: Task, armature: bpy.types.Object, action: bpy.types.Action) -> None:
+def _lay_out(store: Store, task: Task, armature: bpy.types.Object, action: bpy.types.Action) -> bpy.types.NlaStrip | None:
+    """The strip of the action, if there is to be one."""
     plan = store.plan
     if plan.layout == "ACTIONS":
-        return
+        return None
     nla.stash_active_action(armature)
     mates = [t for t in plan.tasks if t.character == task.character]
     if plan.layout == "TRACKS":
-        nla.add_on_own_track(armature, action, plan.frame, muted=task is not mates[0])
-    else:
-        span = range(plan.frame, plan.span(mates[-1]).stop)
-        nla.add_to_lane(armature, action, plan.span(task).start, span, lambda other: other.get(KEY, "").startswith(f"{store.folder.name}/"))
+        return nla.add_on_own_track(armature, action, plan.frame, muted=task is not mates[0])
+    span, mine = range(plan.frame, plan.span(mates[-1]).stop), f"{store.folder.name}/"
+    return nla.add_to_lane(armature, action, plan.span(task).start, span, lambda other: other.get(KEY, "").startswith(mine))
 
 
-def _find(name: str) -> bpy.types.Object:
-    armature = bpy.context.scene.objects.get(name)
-    if armature is None:
+def _find_characters(store: Store, known: Mapping[str, Handle]) -> dict[str, Handle]:
+    """The characters of a batch that there are: those `known` already, whatever they are called by now, the others by their names."""
+    names = {task.character for task in store.plan.tasks}
+    found = {name: (name in known and known[name].find_in(bpy.data.objects)) or _armature_called(name) for name in names}
+    return {name: Handle.of(armature) for name, armature in found.items() if armature}
+
+
+def _armature_called(name: str) -> bpy.types.Object | None:
+    """The armature of this name, the one in the scene that is shown if there are several, as with a library override."""
+    armatures = [obj for obj in bpy.data.objects if obj.name == name and obj.type == "ARMATURE"]
+    return max(armatures, key=lambda armature: bpy.context.scene in armature.users_scene, default=None)
+
+
+def _find(characters: Mapping[str, Handle], name: str) -> bpy.types.Object:
+    """The armature of a character, in whatever scene, fit to be keyed; MotionGPTError if it is not, or gone."""
+    armature = characters[name].find_in(bpy.data.objects) if name in characters else None
+    if armature is None or not armature.users_scene:
         raise MotionGPTError(Code.INVALID_PARAMS, f"{name} is no longer in the scene.", "Resume the batch when it is.")
     require_animatable(armature)
     return armature
@@ -286,9 +345,9 @@ def _actions() -> dict[str, bpy.types.Action]:
     return {action[KEY]: action for action in bpy.data.actions if KEY in action}
 
 
-def _placed() -> set[str]:
-    """The marks of those that are where they belong."""
-    return {mark for mark, action in _actions().items() if _WAITS not in action}
+def _placed() -> dict[str, bpy.types.Action]:
+    """Those of them that are where they belong."""
+    return {mark: action for mark, action in _actions().items() if _WAITS not in action}
 
 
 def _mark(store: Store, task: Task) -> str:

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ...backend.protocol import messages
 from ...backend.protocol.errors import Code, MotionGPTError
 from ...backend.protocol.wire import pack, unpack
 from ..orders import Order
+from .naming import without_number
 
 _PLAN = "plan.json"
 _KEPT_SECONDS = 14 * 86400.0
@@ -32,7 +33,13 @@ class Task:
     @property
     def key(self) -> str:
         """Equal for tasks that one clip serves."""
-        return hashlib.sha256(json.dumps(pack(self.order.request), sort_keys=True).encode()).hexdigest()[:20]
+        return _hash(pack(self.order.request))
+
+    @property
+    def recipe(self) -> str:
+        """Equal for tasks whose actions say the same of the same character, and have the same name but for numbers behind it."""
+        delivery = replace(self.order.delivery, extend_scene=False)
+        return _hash([without_number(self.name), self.character, pack(self.order.request), pack(delivery)])
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class Plan:
 
     `layout`: actions only (ACTIONS), strips one after another on a track (SEQUENCE) or on a track each (TRACKS), from `frame` on.
     With `travel_on` each clip of a character starts where the one before it ended. `assets` are marked, `previews` drawn.
+    `skipped` is how many more there would be if their actions were not there already.
     """
 
     blend: str
@@ -50,6 +58,7 @@ class Plan:
     travel_on: bool
     assets: bool
     previews: bool
+    skipped: int = 0
 
     def span(self, task: Task) -> range:
         """The frames of a task among those of its character, one after another."""
@@ -108,6 +117,10 @@ class Store:
 
     def _clip(self, task: Task) -> Path:
         return self.folder / f"{task.key}.clip"
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def _name(now: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...backend.protocol.errors import Code, MotionGPTError
 
+_MOST = 2**31 - 1  # of whole numbers that Blender keeps
 _YES, _NO = ("yes", "true", "1", "x"), ("no", "false", "0", "")
 
 
@@ -121,8 +122,8 @@ def _positive(name: str, value: Any) -> float:
 def _whole(least: int) -> Callable[[str, Any], int]:
     def parse(name: str, value: Any) -> int:
         number = _number(name, value)
-        if number < least or number != number // 1:
-            raise ValueError(f"{name} must be a whole number from {least}, not {value!r}")
+        if not least <= number <= _MOST or number != number // 1:
+            raise ValueError(f"{name} must be a whole number from {least} to {_MOST}, not {value!r}")
         return int(number)
 
     return parse

@@ -1,8 +1,10 @@
 """Starting and ending the backend process, and putting its end into words."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from ...backend.protocol.errors import Code, MotionGPTError
 
 _LOG_TAIL_BYTES = 4096
 _LOG_TAIL_LINES = 8
+_LOG_KEPT_SECONDS = 14 * 86400.0
 _SET_UP_AGAIN = "Set the backend up again in the extension's preferences."
 _ENDINGS = {  # exit status -> what it means and what to do: POSIX signals negated, then Windows exceptions
     -15: ("it was told to end", "Start it again."),
@@ -36,9 +39,11 @@ _FOREIGN = {
 def start(python: Path, root: Path, log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start the backend that lies in the folder `root` with the interpreter `python`; `log` gets its stderr, from empty.
 
+    Other backends' logs beside it that are of long ago are removed.
     MotionGPTError (`BACKEND_MISSING`) if the interpreter cannot be started.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    _remove_old_logs(log.parent)
     # -P keeps the working directory, where anything may lie, off the module search path.
     command = [str(python), "-P", "-m", "backend", "serve"]
     try:
@@ -100,6 +105,13 @@ def clean_environment() -> dict[str, str]:
 def backend_environment(root: Path) -> dict[str, str]:
     """What the backend of the extension in `root` is run with."""
     return clean_environment() | {"PYTHONPATH": str(root)}
+
+
+def _remove_old_logs(folder: Path) -> None:
+    for log in folder.glob("backend-*.log"):
+        with contextlib.suppress(OSError):  # it may be another Blender that removes it
+            if log.stat().st_mtime < time.time() - _LOG_KEPT_SECONDS:
+                log.unlink()
 
 
 def _log_tail(log: Path) -> list[str]:

@@ -23,11 +23,12 @@ class ExportProperties(AtOnce, ExportHelper):
         items=[
             ("ACTION", "Action", "What the selected character does in the frames of its action"),
             ("SCENE", "Scene", "What the selected character does in the frames of the scene, NLA strips included"),
-            ("LAST", "Last Clip", "The clip that was made last, as the model made it"),
+            ("LAST", "Last Clip", "The clip that was made last, as the model made it; the first of several variations"),
         ],
     )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        jobs.preview.end()
         path = Path(bpy.path.ensure_ext(self.filepath, self.filename_ext))
         try:
             if self.source == "LAST":

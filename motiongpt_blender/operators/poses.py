@@ -26,11 +26,13 @@ class MOTIONGPT_OT_add_pose(AtOnce, bpy.types.Operator):
             ("MARKERS", "Timeline Markers", "The poses at the selected markers, or else at those called a pose"),
             ("ASSET", "Pose Asset", "A pose of the asset library, at the current frame"),
         ],
+        options={"SKIP_SAVE"},
     )
     asset: StringProperty(
         name="Pose Asset",
         description="Name of the action that is the pose",
         search=lambda self, context, text: [a.name for a in key_poses.pose_assets() if text.lower() in a.name.lower()],
+        options={"SKIP_SAVE"},  # or the dialog that asks for it would not open again
     )
 
     @classmethod
@@ -60,7 +62,7 @@ class MOTIONGPT_OT_remove_pose(AtOnce, bpy.types.Operator):
     bl_label = "Remove Key Pose"
     bl_description = "Take a pose out of the list"
 
-    every: BoolProperty(name="All", description="Take all of them out")
+    every: BoolProperty(name="All", description="Take all of them out", options={"SKIP_SAVE"})
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

@@ -2,6 +2,7 @@
 
 import bpy
 
+from .. import jobs
 from ..rigs.rig import tell_t_pose
 from .mapping import OfCharacter
 
@@ -12,6 +13,7 @@ class MOTIONGPT_OT_tell_t_pose(OfCharacter):
     bl_description = "Take the pose that the character stands in for its T-pose, for rigs with an unusual rest pose"
 
     def change(self, armature: bpy.types.Object) -> None:
+        jobs.preview.end()
         tell_t_pose(armature, bpy.context.evaluated_depsgraph_get())
 
 

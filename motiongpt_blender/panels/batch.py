@@ -62,6 +62,8 @@ def _draw_run(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         return
     box = layout.box()
     draw_text(box, context, batch.outcome.summary, "ERROR" if batch.outcome.failed or batch.error else "CHECKMARK")
+    for note in batch.outcome.notes:
+        draw_text(box, context, note)
     for name, why in list(batch.outcome.failed.items())[:_SHOWN_FAILURES]:
         draw_text(box, context, f"{name}: {say(why)}")
     draw_text(box, context, f"All of it: text “{REPORT}” in the Text Editor")

@@ -13,7 +13,7 @@ from motiongpt.motiongpt_blender.batch.naming import fitting
 from motiongpt.motiongpt_blender.batch.plan import Defaults, Outcome, plan_tasks
 from motiongpt.motiongpt_blender.batch.store import Plan, Store, Task
 from motiongpt.motiongpt_blender.batch.table import Row
-from motiongpt.motiongpt_blender.orders import Order
+from motiongpt.motiongpt_blender.orders import Delivery, Order
 
 
 def task(name: str, prompt: str = "walk", seed: int = 0, character: str = "Anna") -> Task:
@@ -131,6 +131,15 @@ def test_key_follows_the_request_alone():
     assert len({walk.key, task("walk", seed=1).key, task("walk", "run").key}) == 3
 
 
+def test_recipe_follows_all_that_an_action_says_but_no_number_behind_its_name():
+    walk = task("walk")
+    same = [replace(walk, name="walk.002", tags=()), replace(walk, order=replace(walk.order, delivery=Delivery(extend_scene=True)))]
+    assert {other.recipe for other in same} == {walk.recipe}
+    others = [task("Walk"), task("walk", character="Ben"), task("walk", seed=1), task("walk", "run")]
+    others.append(replace(walk, order=replace(walk.order, delivery=Delivery(in_place=True))))
+    assert len({other.recipe for other in [walk, *others]}) == 6
+
+
 def test_each_row_is_a_task_for_each_character_or_for_its_own():
     tasks = plan_rows(Row("walk"), Row("sit", 1.5, seed=3, character="Ben", name="my sit", tags=("a",), loop=True), Row("run", frames=10))
     assert [(t.name, t.character, t.order.request.frames, t.order.request.seed, t.order.request.loop) for t in tasks] == [
@@ -170,5 +179,6 @@ def test_what_cannot_be_planned_is_said(rows, options, said):
 def test_report_says_what_became_of_each():
     outcome = Outcome(5, made=["walk"], there=["sit"], failed={"run": "It is too long."}, end="The disk is full.")
     assert outcome.summary == "1 made, 1 were there, 1 failed, 2 not made"
+    assert replace(outcome, skipped=3).summary == "1 made, 1 were there, 1 failed, 2 not made, 3 skipped"
     for line in ("The disk is full.", "  run: It is too long.", "  walk", "  sit"):
         assert line in outcome.report.splitlines()

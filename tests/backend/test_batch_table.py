@@ -45,6 +45,7 @@ def test_json_lines_give_the_same_rows():
         (".csv", "prompt,seconds\nwalk,inf\n", r"line 2: seconds must be a number above 0"),
         (".csv", "prompt,frames\nwalk,1\n", r"line 2: frames must be a whole number from 2"),
         (".csv", "prompt,seed\nwalk,1.5\n", r"line 2: seed must be a whole number from 0"),
+        (".csv", "prompt,seed\nwalk,2147483648\n", r"line 2: seed must be a whole number from 0 to 2147483647, not '2147483648'"),
         (".csv", "prompt,seconds,frames\nwalk,1,24\n", r"line 2: the length is given both"),
         (".csv", "prompt,loop\nwalk,perhaps\n", r"line 2: loop must be yes or no"),
         (".csv", "prompt,secnods\nwalk,1\n", r"line 2: there is no column 'secnods', only prompt, seconds"),

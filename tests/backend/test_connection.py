@@ -207,6 +207,17 @@ def test_it_starts_from_any_folder_and_whatever_blender_sets(tmp_path: Path, mon
     connection.close()
 
 
+def test_logs_of_long_ago_are_removed(tmp_path: Path):
+    old, young, other = (tmp_path / name for name in ("backend-1.log", "backend-2.log", "other.log"))
+    for log in (old, young, other):
+        log.touch()
+    for log in (old, other):
+        os.utime(log, (0, 0))
+    with pytest.raises(MotionGPTError):
+        Connection(tmp_path / "no-such-python", ROOT, tmp_path / "backend-3.log")
+    assert not old.exists() and young.exists() and other.exists()
+
+
 @posix_only
 def test_a_backend_that_never_answers_is_given_up(tmp_path: Path):
     connection = Connection(interpreter(tmp_path, "exec sleep 60"), ROOT, tmp_path / "backend.log", handshake_seconds=0.5)

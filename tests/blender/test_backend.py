@@ -1,6 +1,7 @@
 """The backend as the animator looks after it: set up, started, unloaded, removed, and what the preferences do to it."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -201,6 +202,21 @@ def test_preferences_reach_the_backend(session, tmp_path):
     assert (settings.model.device, settings.model.precision, settings.model.memory_limit_mb) == ("cpu", "int8", 4096)
     assert settings.model.bundle == str(tmp_path)
     assert settings.environment["MOTIONGPT_LOG_LEVEL"] == "debug"
+
+
+def test_each_blender_has_a_log_of_its_own(monkeypatch, tmp_path):
+    """That of the last one is shown until there is one."""
+    settings = module("motiongpt_blender.preferences")
+    monkeypatch.setattr(settings, "user_folder", lambda name: tmp_path)
+    own = settings.log_file()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    other = settings.log_file()
+    assert other != own and installation.log() == other
+    own.touch()
+    assert installation.log() == own
+    other.touch()
+    os.utime(other, (0, 0))
+    assert installation.log() == other
 
 
 def test_log_says_as_much_as_is_wanted(session):

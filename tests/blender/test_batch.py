@@ -2,12 +2,12 @@
 # pyright: reportInvalidTypeForm=false
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import bpy
 import numpy as np
 import pytest
-from installed import module
+from installed import PACKAGE, module
 from rigs import SMPL, add_rig, posed_joints, read_pose, some_motion
 
 jobs, run, bake_module, store_module = (module(f"motiongpt_blender.{name}") for name in ("jobs", "batch.run", "batch.bake", "batch.store"))
@@ -59,7 +59,7 @@ class ScriptedSession:
         if self.busy:
             self.busy, self.error = False, MotionGPTError(Code.CANCELLED, why)
 
-    def stop(self) -> None:
+    def stop(self, wait: bool = True) -> None:
         self.busy = self.running = False
 
 
@@ -195,6 +195,22 @@ def test_actions_alone_leave_the_nla_as_it_is(scripted, table):
     assert {"walk", "sit"} < {a.name for a in bpy.data.actions}
 
 
+def test_scene_lasts_as_long_as_the_strips_or_is_said_to_end_before(scripted, table):
+    add_two()
+    scene = bpy.context.scene
+    scene.frame_end = 20
+    bake(filepath=table, layout="ACTIONS")
+    assert not batch.outcome.notes
+    bake(filepath=table, skip_existing=False)
+    assert scene.frame_end == 20
+    assert batch.outcome.notes == ["The strips end at frame 36. The scene ends at 20."]
+    assert batch.outcome.notes[0] in bpy.data.texts["MotionGPT Batch"].as_string()
+    scene.motiongpt.extend_scene = True
+    bake(filepath=table, layout="TRACKS", skip_existing=False)
+    assert scene.frame_end == 24
+    assert batch.outcome.notes == ["The strips end at frame 24. The scene now ends there."]
+
+
 def test_strips_that_have_no_room_get_another_track(scripted, table):
     anna = add_character("Anna")
     bake(filepath=table)
@@ -253,6 +269,24 @@ def test_row_can_name_its_character(scripted, tmp_path):
     assert anna.animation_data is None
 
 
+def test_rows_have_their_own_length_where_that_of_a_clip_is_said_by_key_poses(scripted, table):
+    anna = add_character("Anna")
+    bpy.context.scene.motiongpt.length = "POSES"
+    bake(filepath=table)
+    assert strips(anna) == [[("walk", 1, 24), ("sit", 25, 36)]]
+
+
+def test_meshes_stand_for_the_armatures_that_move_them(scripted, table):
+    anna, ben = add_two()
+    bpy.ops.object.select_all(action="DESELECT")
+    for character in (anna, ben):
+        character.children[0].select_set(True)
+    anna.select_set(True)
+    bpy.context.view_layer.objects.active = ben.children[0]
+    bake(filepath=table, rule="{character} {prompt}")
+    assert {a.name for a in bpy.data.actions} == {"Anna walk", "Anna sit", "Ben walk", "Ben sit"}
+
+
 def test_characters_can_be_named_in_the_call(scripted, table):
     add_two()
     cleo = add_character("Cleo")
@@ -261,14 +295,32 @@ def test_characters_can_be_named_in_the_call(scripted, table):
     assert len(bpy.data.actions) == 4 and cleo.animation_data is None
 
 
-def test_what_exists_is_skipped(scripted, table):
+def test_what_exists_is_skipped(scripted, table, tmp_path):
+    """That is what a batch has made for the same character and in the same way; how many there are is said."""
     add_character("Anna")
-    bpy.data.actions.new("walk")
+    bpy.data.actions.new("walk")  # one that was tried before
     bake(filepath=table)
-    assert scripted.prompts == ["sit"]
+    assert scripted.prompts == ["walk", "sit"]
     with pytest.raises(RuntimeError, match="All its actions are there already"):
         bake(filepath=table)
-    assert scripted.prompts == ["sit"]
+    assert scripted.prompts == ["walk", "sit"]
+    (tmp_path / "table.csv").write_text(TABLE.replace("walk,1,1", "walk,1,7"), encoding="utf-8")
+    bake(filepath=table)
+    assert [(request.segments[0].prompt, request.seed) for request in scripted.requests[2:]] == [("walk", 7)]
+    assert batch.outcome.summary == "1 made, 1 skipped"
+
+
+def test_what_exists_for_one_character_is_made_for_another(scripted, table):
+    anna, ben = add_two()
+    ben.select_set(False)
+    bake(filepath=table)
+    anna.select_set(False)
+    ben.select_set(True)
+    bake(filepath=table)
+    assert batch.outcome.summary == "2 made" and strips(ben) == [[("walk.001", 1, 24), ("sit.001", 25, 36)]]
+    anna.select_set(True)
+    with pytest.raises(RuntimeError, match="All its actions are there already"):
+        bake(filepath=table)
 
 
 def test_batch_is_taken_back_in_one_step(scripted, table):
@@ -528,6 +580,77 @@ def test_character_that_is_gone_is_reported_and_the_others_get_theirs(scripted, 
     assert all("Anna is no longer in the scene" in why for why in batch.outcome.failed.values())
 
 
+def test_what_is_no_armature_is_no_character(scripted, table):
+    """Another object has the character's name when its batch is resumed."""
+    anna = add_character("Anna")
+    scripted.errors["walk"] = [wrong("It is too long.")]
+    bake(filepath=table)
+    bpy.data.objects.remove(anna)
+    bpy.context.collection.objects.link(bpy.data.objects.new("Anna", bpy.data.meshes.new("Anna")))
+    bake(resume=True)
+    assert not batch.running
+    assert batch.outcome.failed == {"walk": "Anna is no longer in the scene. Resume the batch when it is."}
+
+
+@pytest.fixture
+def other_scene() -> Iterator[bpy.types.Scene]:
+    """Another scene, to be shown instead."""
+    window, scene, other = bpy.context.window_manager.windows[0], bpy.context.scene, bpy.data.scenes.new("Other")
+    yield other
+    window.scene = scene
+    bpy.data.scenes.remove(other)
+
+
+def test_characters_get_theirs_under_other_names_and_while_another_scene_is_shown(scripted, table, other_scene):
+    anna, ben = add_two()
+    scripted.errors["sit"] = [wrong("It is too long.")]
+    bake(filepath=table, wait=False)
+    bpy.context.window_manager.windows[0].scene = other_scene
+    anna.name = "Cleo"
+    ben.name = "Anna"
+    batch.wait()
+    assert batch.outcome.summary == "2 made, 2 failed"
+    assert strips(anna) == [[("walk", 1, 24)]] and strips(ben) == [[("walk.001", 1, 24)]]
+    bake(resume=True)
+    assert strips(anna) == [[("walk", 1, 24), ("sit", 25, 36)]]
+    assert strips(ben) == [[("walk.001", 1, 24), ("sit.001", 25, 36)]]
+
+
+@pytest.mark.parametrize("broken", ["_place", "_lay_out"])
+def test_batch_ends_and_can_be_resumed_when_something_unexpected_happens(scripted, table, monkeypatch, broken):
+    def fail(*_: object) -> None:
+        raise AttributeError("It is broken")
+
+    anna = add_character("Anna")
+    with monkeypatch.context() as patch:
+        patch.setattr(run, broken, fail)
+        with pytest.raises(RuntimeError, match="AttributeError: It is broken Please report it"):
+            bake(filepath=table)
+    assert not batch.running and batch.unfinished == 2
+    assert "AttributeError: It is broken" in bpy.data.texts["MotionGPT Batch"].as_string()
+    bake(resume=True)
+    assert scripted.prompts == ["walk", "sit"]
+    assert strips(anna) == [[("walk", 1, 24), ("sit", 25, 36)]]
+    assert batch.unfinished == 0
+
+
+def test_disabling_the_extension_ends_a_batch(scripted, table):
+    add_character("Anna")
+    bake(filepath=table, wait=False)
+    while scripted.prompts != ["walk", "sit"]:
+        scripted.pump()
+        batch.pump()
+    bpy.ops.preferences.addon_disable(module=PACKAGE)
+    try:
+        assert not batch.running and not bpy.app.timers.is_registered(run._tick)
+    finally:
+        bpy.ops.preferences.addon_enable(module=PACKAGE)
+    assert batch.unfinished == 2
+    bake(resume=True)
+    assert scripted.prompts == ["walk", "sit", "sit"]
+    assert batch.outcome.summary == "2 made"
+
+
 def test_window_stays_free_while_a_batch_is_made(scripted, table):
     """The operator asks for nothing, and each step of the timer asks for one clip or writes at most one action."""
     add_two()
@@ -637,6 +760,29 @@ def test_table_fills_the_list(tmp_path):
     with pytest.raises(RuntimeError, match="cannot be read"):
         bpy.ops.motiongpt.load_table(filepath=str(tmp_path / "nothing.csv"))
     assert len(settings.rows) == 2
+
+
+def test_list_that_a_table_fills_says_the_same_as_the_table(scripted, tmp_path):
+    """What the table leaves open is what the panel has."""
+    add_character("Anna")
+    clip = bpy.context.scene.motiongpt
+    clip.seed, clip.seconds, clip.loop = 7, 2.0, True
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"prompt": "walk"}\n{"prompt": "sit", "frames": 12, "seed": 0, "loop": false}\n', encoding="utf-8")
+    bpy.ops.motiongpt.load_table(filepath=str(path))
+    bake()
+    bake(filepath=str(path), skip_existing=False)
+    said = [(request.frames, request.seed, request.loop) for request in scripted.requests]
+    assert said == [(48, 7, True), (12, 0, False)] * 2
+
+
+def test_table_with_a_seed_that_blender_cannot_keep_leaves_the_list_as_it_is(tmp_path):
+    settings = bpy.context.scene.motiongpt_batch
+    settings.rows.add().prompt = "old"
+    (tmp_path / "t.csv").write_text("prompt,seed\nwalk,2147483648\n", encoding="utf-8")
+    with pytest.raises(RuntimeError, match=r"t\.csv, line 2: seed must be a whole number from 0 to 2147483647"):
+        bpy.ops.motiongpt.load_table(filepath=str(tmp_path / "t.csv"))
+    assert [row.prompt for row in settings.rows] == ["old"]
 
 
 def test_real_backend_bakes_a_batch(session, table, monkeypatch, tmp_path):

@@ -80,6 +80,43 @@ def test_a_character_that_is_carried_travels_in_the_file(rig, tmp_path):
     assert read_amass(tmp_path / "clip.npz") == pytest.approx(np.array([[m.translation for m in row] for row in carried]), abs=1e-4)
 
 
+def test_pose_without_keys_stays_as_it_is(rig, tmp_path):
+    """Of a bone that has keys, too, and of what moves the character."""
+    other = add_rig()
+    other.keyframe_insert("location", frame=1)
+    posed = rig.pose.bones["left_knee"], other
+    for thing in posed:
+        thing.rotation_mode, thing.rotation_quaternion = "QUATERNION", (0.8, 0.6, 0, 0)
+    other.location.x = 3
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.motiongpt.export_amass(filepath=str(tmp_path / "clip.npz"))
+    for thing in posed:
+        assert tuple(thing.rotation_quaternion) == pytest.approx((0.8, 0.6, 0, 0))
+    assert other.location.x == 3
+    assert len(bpy.data.scenes) == 1
+
+
+def test_what_moves_the_character_is_in_the_file(rig, tmp_path):
+    """A parent that moves, and a constraint with a target that moves."""
+    expected = joints_in_blender(rig)
+    parent, target = (bpy.data.objects.new(name, None) for name in ("Parent", "Target"))
+    for thing in (parent, target):
+        bpy.context.collection.objects.link(thing)
+    for frame in (5, 4 + FRAMES):
+        parent.location.x = target.location.y = 0.1 * (frame - 5)
+        parent.keyframe_insert("location", frame=frame)
+        target.keyframe_insert("location", frame=frame)
+    for thing in (parent, target):
+        for curve in thing.animation_data.action.layers[0].strips[0].channelbags[0].fcurves:
+            curve.keyframe_points[0].interpolation = "LINEAR"
+    rig.parent = parent
+    follow = rig.constraints.new("COPY_LOCATION")
+    follow.target, follow.use_offset, follow.use_x, follow.use_z = target, True, False, False
+    bpy.ops.motiongpt.export_amass(filepath=str(tmp_path / "clip.npz"))
+    way = 0.1 * np.arange(FRAMES)[:, None, None] * [1, 1, 0]
+    assert read_amass(tmp_path / "clip.npz") == pytest.approx(expected + way, abs=1e-4)
+
+
 def test_last_clip_is_exported_as_it_was_made(tmp_path, monkeypatch):
     messages, jobs = module("backend.protocol.messages"), module("motiongpt_blender.jobs")
     local, root = some_motion(FRAMES)

@@ -136,6 +136,12 @@ def test_asset_that_is_not_there_is_named(rig):
         bpy.ops.motiongpt.add_pose(source="ASSET", asset="Wave")
 
 
+def test_what_was_said_once_is_not_said_again():
+    """Blender would keep it for the next time the button is pressed."""
+    said = [(bpy.ops.motiongpt.add_pose, ("source", "asset")), (bpy.ops.motiongpt.remove_pose, ("every",))]
+    assert all(operator.get_rna_type().properties[name].is_skip_save for operator, names in said for name in names)
+
+
 def test_pose_outside_the_clip_is_refused(scripted, rig):
     bpy.context.scene.frame_set(41)
     bpy.ops.motiongpt.add_pose(source="FRAME")

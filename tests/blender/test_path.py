@@ -96,6 +96,15 @@ def test_curve_of_no_length_is_refused(scripted, rig):
         generate(path="Way")
 
 
+def test_path_that_was_deleted_is_refused(scripted, rig):
+    """The panel's field keeps it in the file."""
+    curve = add_curve([(0, 0, 0), (3, 0, 0)])
+    bpy.context.scene.motiongpt.path = curve
+    bpy.context.collection.objects.unlink(curve)
+    with pytest.raises(RuntimeError, match="The path Way is no longer in the scene"):
+        generate()
+
+
 def test_distance_from_the_path_is_told(scripted, rig):
     add_curve([(2, 1, 0), (6, 1, 0)])
     generate(path="Way")

@@ -116,6 +116,45 @@ def test_posing_the_character_ends_it_and_keeps_what_was_posed(scripted, rig):
     assert (basis(rig)[others] == before[others]).all()
 
 
+@pytest.mark.parametrize("keyed", ["pelvis", "head"])
+def test_keying_the_character_ends_it(scripted, rig, keyed):
+    """The keys hold what was seen, but nothing else of it stays."""
+    before = basis(rig)
+    begin()
+    tick_until_shown()
+    rig.pose.bones[keyed].keyframe_insert("location" if keyed == "pelvis" else "rotation_quaternion", frame=5)
+    tick()
+    assert not jobs.preview.showing and preview.KEY not in rig
+    others = [i for i, bone in enumerate(rig.pose.bones) if bone.name != keyed]
+    assert (basis(rig)[others] == before[others]).all()
+
+
+def test_playing_another_action_ends_it(scripted, rig):
+    begin()
+    tick_until_shown()
+    rig.animation_data.action = rig.animation_data.action.copy()
+    tick()
+    assert not jobs.preview.showing
+
+
+def test_t_pose_is_told_without_it(scripted, rig):
+    bpy.ops.motiongpt.tell_t_pose()
+    told = rig.motiongpt.t_pose
+    begin()
+    tick_until_shown()
+    bpy.ops.motiongpt.tell_t_pose()
+    assert rig.motiongpt.t_pose == told
+    assert not jobs.preview.showing
+
+
+def test_motion_is_exported_without_it(scripted, rig, tmp_path):
+    bpy.ops.motiongpt.export_bvh(filepath=str(tmp_path / "before.bvh"))
+    begin()
+    tick_until_shown()
+    bpy.ops.motiongpt.export_bvh(filepath=str(tmp_path / "meanwhile.bvh"))
+    assert (tmp_path / "meanwhile.bvh").read_bytes() == (tmp_path / "before.bvh").read_bytes()
+
+
 def test_saved_file_holds_the_pose_before(scripted, rig, tmp_path):
     before = basis(rig)
     begin()
@@ -223,9 +262,10 @@ def test_another_scene_is_shown_and_the_character_stands_as_before(scripted, rig
     begin()
     tick_until_shown()
     scene, window = bpy.context.scene, bpy.context.window_manager.windows[0]
-    window.scene = bpy.data.scenes.new("Other")
+    window.scene = other = bpy.data.scenes.new("Other")
     tick()
     window.scene = scene
+    bpy.data.scenes.remove(other)
     assert not jobs.preview.showing
     np.testing.assert_array_equal(basis(rig), stood)
     assert preview.KEY not in rig

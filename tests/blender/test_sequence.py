@@ -53,6 +53,19 @@ def test_parts_can_be_given_in_the_call(scripted):
     assert len(rig.animation_data.action.pose_markers) == 2
 
 
+def test_parts_have_their_own_length_where_that_of_a_clip_is_said_by_key_poses(scripted):
+    rig, settings = add_rig(), bpy.context.scene.motiongpt
+    fill_list()
+    settings.length = "POSES"
+    bpy.context.scene.frame_set(11)
+    generate(pose_use="NONE")
+    assert tuple(rig.animation_data.action.frame_range) == (11, 70)
+    bpy.ops.motiongpt.add_pose()
+    bpy.context.scene.frame_set(31)
+    generate(pose_use="NONE")
+    assert tuple(rig.animation_data.action.frame_range) == (11, 70)
+
+
 def test_sequence_is_taken_back_in_one_step(scripted):
     name = add_rig().name
     fill_list()

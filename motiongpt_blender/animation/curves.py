@@ -103,6 +103,18 @@ def _copy(bag: bpy.types.ActionChannelbag, curve: bpy.types.FCurve, group: bpy.t
     return copy
 
 
+def extend(curve: bpy.types.FCurve, frames: Iterable[int]) -> None:
+    """Give a curve keys at those of `frames` that lie before its first key or after its last, so that it stays there what it is."""
+    old = read_keys(curve)
+    at = old["co"][:, 0]
+    beyond = np.array([frame for frame in frames if len(at) and not at[0] <= frame <= at[-1]])
+    if not len(beyond):
+        return
+    values = np.array([[curve.evaluate(frame)] for frame in beyond])
+    old["interpolation"][-1] = _value("interpolation", "LINEAR")  # behind it was nothing that it could have shaped
+    write_keys(curve, _merge(old, new_keys(KeyedValues(beyond, values), 0, 0)))
+
+
 def put_keys(curve: bpy.types.FCurve, added: Table, first: int, last: int, kept: Iterable[int] = ()) -> None:
     """Put keys into a curve in place of those from `first` to `last`; keys at the frames `kept` stay, and what lies outside.
 

@@ -23,7 +23,7 @@ from ..steps import Steps
 from .action import Channel, action_name, assign, channelbag, data_path, group_name, new_action, own_bag, read_value, write_track
 from .channels import distance_of, form_changes, nearest_form
 from .clip import puppet_channels
-from .curves import is_locked, key_points, new_keys, put_keys, replace_curves
+from .curves import extend, is_locked, key_points, new_keys, put_keys, replace_curves
 from .draft import Drafts, Gone
 from .history import KEY, Record, stamp
 from .keys import KeyedValues, choose_keys
@@ -247,12 +247,12 @@ def _repeat(action: bpy.types.Action) -> None:
 def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> Steps[Handle]:
     """The draft of the action that the character plays with the clip in it."""
     armature = find()
-    if channelbag(armature) is None:
+    bag = channelbag(armature)
+    if bag is None:
         raise Gone  # the action has been taken from the character
     had = armature.animation_data.action
-    first, last = had.curve_frame_range
     free = replace(order, delivery=replace(order.delivery, kept=()))
-    held = [frame for frame in (order.start - 1, order.end + 1) if first <= frame <= last]
+    held = _frames_held(bag, order)
     draft = drafts.add(had.copy())
     drafts.find(draft).pop(KEY, None)  # it is not one of the clips that were made together with the one it copies
 
@@ -279,6 +279,15 @@ def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> 
     return draft
 
 
+def _frames_held(bag: bpy.types.ActionChannelbag, order: Order) -> list[int]:
+    """The frames beside the clip at which all stays as it is: those on whose side of it something is keyed."""
+    keyed = [frame for curve in bag.fcurves if len(curve.keyframe_points) for frame in curve.range()]
+    if not keyed:
+        return []
+    before, after = order.start - 1, order.end + 1
+    return [before] * (min(keyed) <= before) + [after] * (after <= max(keyed))
+
+
 def _switched(armature: bpy.types.Object, bag: bpy.types.ActionChannelbag, fitted: Fitted, order: Order) -> frozenset[tuple[str, str]]:
     """The switches that are not in all poses that are kept what the clip needs."""
     return frozenset(
@@ -299,7 +308,7 @@ def _change(
     order: Order,
     held: Sequence[int],
 ) -> None:
-    """Put the keys of an element of a channel into its curve; one that had none stays as it is at the frames `held`."""
+    """Put the keys of an element of a channel into its curve, which stays as it is at the frames `held`, where it has no keys too."""
     path, kept = data_path(channel), [order.start + frame for frame in order.delivery.kept]
     curve = bag.fcurves.find(path, index=index)
     if curve is None:
@@ -308,6 +317,8 @@ def _change(
             key = curve.keyframe_points.insert(frame, _still(armature, channel)[index], keyframe_type="GENERATED")
             key.interpolation = "CONSTANT"
             key.select_control_point = key.select_left_handle = key.select_right_handle = False
+    elif not kept:
+        extend(curve, held)
     put_keys(curve, new_keys(keys, index, order.start), order.start, order.end, kept)
 
 

@@ -68,11 +68,10 @@ def test_replacing_keeps_the_curve_outside_between_frames_too(scripted, rig, sta
         for key in curve.keyframe_points:
             key.interpolation = interpolation
     outside = [frame for frame in np.arange(1, 100, 0.5) if not start - 1 < frame < start + 24]
-    before = [[curves_of(rig).fcurves.find(path, index=index).evaluate(f) for f in outside] for path, index in sorted(curves)]
+    before = curves_at(rig, curves, outside)
     bpy.context.scene.frame_set(start)
     generate(mode="REPLACE", pose_use="NONE")
-    after = [[curves_of(rig).fcurves.find(path, index=index).evaluate(f) for f in outside] for path, index in sorted(curves)]
-    assert np.array(after) == pytest.approx(np.array(before), abs=1e-5)
+    assert curves_at(rig, curves, outside) == pytest.approx(before, abs=1e-5)
 
 
 def test_bones_without_keys_stay_as_they_are_outside_the_clip(scripted, rig):
@@ -84,6 +83,31 @@ def test_bones_without_keys_stay_as_they_are_outside_the_clip(scripted, rig):
     generate(mode="REPLACE", pose_use="NONE")
     for frame, joints in zip((10, 39, 64, 90), stood, strict=True):
         assert posed_joints(rig, frame) == pytest.approx(joints, abs=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["BEZIER", "LINEAR", "CONSTANT"])
+@pytest.mark.parametrize(("frames", "start"), [((60, 80), 1), ((1, 20), 200), ((1, 20, 90, 100), 50)])
+def test_clip_beyond_keys_leaves_what_they_show(scripted, rig, frames, start, interpolation):
+    """On their side of the clip, that is, whether a bone has keys there, on the other side of it, or none."""
+    for number, frame in enumerate(frames):
+        pose_at(rig, frame, 0.3 * (number + 1))
+    rig.pose.bones["neck"].keyframe_insert("rotation_quaternion", frame=frames[-1])
+    for curve in curves_of(rig).fcurves:
+        for key in curve.keyframe_points:
+            key.interpolation = interpolation
+    rig.pose.bones["head"].rotation_quaternion = (0.9, 0.1, 0.3, 0.2)
+    there = [f for f in np.arange(1.0, 201.0, 0.5) if (f >= start + 24 and start < frames[-1]) or (frames[0] < start and f <= start - 1)]
+    curves = {(c.data_path, c.array_index) for c in curves_of(rig).fcurves}
+    before, stood = curves_at(rig, curves, there), [posed_joints(rig, round(frame)) for frame in there[::20]]
+    bpy.context.scene.frame_set(start)
+    generate(mode="REPLACE", pose_use="NONE")
+    assert curves_at(rig, curves, there) == pytest.approx(before, abs=1e-5)
+    assert [posed_joints(rig, round(frame)) for frame in there[::20]] == pytest.approx(np.array(stood), abs=1e-5)
+
+
+def curves_at(rig: bpy.types.Object, curves: set[tuple[str, int]], frames: list[float]) -> np.ndarray:
+    """What curves come to, `(curves, frames)`."""
+    return np.array([[curves_of(rig).fcurves.find(path, index=i).evaluate(f) for f in frames] for path, i in sorted(curves)])
 
 
 def test_clip_after_the_last_key_is_held(scripted, rig):

@@ -4,6 +4,7 @@ Both are written in steps, into drafts that are put in their places in one step 
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
@@ -13,7 +14,7 @@ import numpy as np
 
 from ...backend.motion.clip import Clip
 from ...backend.protocol.errors import Code, MotionGPTError
-from ..handle import Handle, depsgraph_of
+from ..handle import Handle, depsgraph_of, scene_of
 from ..orders import Order
 from ..poses import carried_along, may_be_carried
 from ..rigs.body import limb_controls
@@ -183,6 +184,8 @@ def put(find: Find, order: Order, clips: Sequence[Fitted], bundle: str) -> Steps
             else:
                 actions = [armature.animation_data.action]
                 _hand_over(armature, written[0], clips[0].channels)
+            for action in actions:
+                _end_loop(action, order)
             _sign(actions, order, bundle)
             assign(armature, actions[0])
             return actions
@@ -219,6 +222,12 @@ def _without_locked(bag: bpy.types.ActionChannelbag, channel: Channel) -> Channe
     return replace(channel, held=tuple(sorted({*channel.held, *locked})))
 
 
+def _end_loop(action: bpy.types.Action, order: Order) -> None:
+    """An action that was a loop is none any more with a clip that goes beyond it."""
+    if action.use_cyclic and not action.frame_start <= order.start <= order.end <= action.frame_end:
+        action.use_frame_range = action.use_cyclic = False
+
+
 def _sign(actions: Sequence[bpy.types.Action], order: Order, bundle: str) -> None:
     """Say on actions what made them."""
     group, name = uuid4().hex, action_name(order.prompt)
@@ -252,7 +261,7 @@ def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> 
         raise Gone  # the action has been taken from the character
     had = armature.animation_data.action
     free = replace(order, delivery=replace(order.delivery, kept=()))
-    held = _frames_held(bag, order)
+    around = _frames_around(bag, order, scene_of(armature))
     draft = drafts.add(had.copy())
     drafts.find(draft).pop(KEY, None)  # it is not one of the clips that were made together with the one it copies
 
@@ -275,17 +284,22 @@ def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> 
         for index in range(joined.values.shape[1]):
             if index not in joined.held:
                 yield
-                _change(*there(), joined, keys, index, order if kept else free, held)
+                _change(*there(), joined, keys, index, order if kept else free, *around)
     return draft
 
 
-def _frames_held(bag: bpy.types.ActionChannelbag, order: Order) -> list[int]:
-    """The frames beside the clip at which all stays as it is: those on whose side of it something is keyed."""
+def _frames_around(bag: bpy.types.ActionChannelbag, order: Order, scene: bpy.types.Scene) -> tuple[range, range]:
+    """The frames before the clip and after it at which all stays as it is, as far as the scene and the keys go.
+
+    There are none on a side where nothing is keyed: there the clip is held.
+    """
     keyed = [frame for curve in bag.fcurves if len(curve.keyframe_points) for frame in curve.range()]
-    if not keyed:
-        return []
-    before, after = order.start - 1, order.end + 1
-    return [before] * (min(keyed) <= before) + [after] * (after <= max(keyed))
+    first, last = order.start, order.end
+    if keyed and min(keyed) <= order.start - 1:
+        first = min(math.floor(min(keyed)), scene.frame_start)
+    if keyed and max(keyed) >= order.end + 1:
+        last = max(math.ceil(max(keyed)), scene.frame_end)
+    return range(first, order.start), range(order.end + 1, last + 1)
 
 
 def _switched(armature: bpy.types.Object, bag: bpy.types.ActionChannelbag, fitted: Fitted, order: Order) -> frozenset[tuple[str, str]]:
@@ -306,19 +320,20 @@ def _change(
     keys: KeyedValues,
     index: int,
     order: Order,
-    held: Sequence[int],
+    before: range,
+    after: range,
 ) -> None:
-    """Put the keys of an element of a channel into its curve, which stays as it is at the frames `held`, where it has no keys too."""
+    """Put the keys of an element of a channel into its curve, which stays as it is in the frames `before` and `after`."""
     path, kept = data_path(channel), [order.start + frame for frame in order.delivery.kept]
     curve = bag.fcurves.find(path, index=index)
     if curve is None:
         curve = bag.fcurves.new(path, index=index, group_name=group_name(channel))
-        for frame in () if kept else held:
+        for frame in () if kept else (*before[-1:], *after[:1]):
             key = curve.keyframe_points.insert(frame, _still(armature, channel)[index], keyframe_type="GENERATED")
             key.interpolation = "CONSTANT"
             key.select_control_point = key.select_left_handle = key.select_right_handle = False
     elif not kept:
-        extend(curve, held)
+        extend(curve, before, after)
     put_keys(curve, new_keys(keys, index, order.start), order.start, order.end, kept)
 
 

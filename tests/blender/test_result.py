@@ -1,5 +1,7 @@
 """Where clips go, which keys they get, and how one chooses among them."""
 
+from collections.abc import Sequence
+
 import bpy
 import numpy as np
 import pytest
@@ -105,7 +107,7 @@ def test_clip_beyond_keys_leaves_what_they_show(scripted, rig, frames, start, in
     assert [posed_joints(rig, round(frame)) for frame in there[::20]] == pytest.approx(np.array(stood), abs=1e-5)
 
 
-def curves_at(rig: bpy.types.Object, curves: set[tuple[str, int]], frames: list[float]) -> np.ndarray:
+def curves_at(rig: bpy.types.Object, curves: set[tuple[str, int]], frames: Sequence[float]) -> np.ndarray:
     """What curves come to, `(curves, frames)`."""
     return np.array([[curves_of(rig).fcurves.find(path, index=i).evaluate(f) for f in frames] for path, i in sorted(curves)])
 
@@ -247,6 +249,54 @@ def test_loop_among_other_keys_has_no_frame_more(scripted, keyed):
     generate(loop=True, mode="REPLACE", pose_use="NONE")
     assert values(keyed, range(1, 101))[:, 63:] == pytest.approx(before[:, 63:], abs=1e-6)
     assert not any(len(curve.modifiers) for curve in curves_of(keyed).fcurves)
+
+
+@pytest.mark.parametrize("mode", ["REPLACE", "BLEND"])
+@pytest.mark.parametrize(("loop", "start"), [(1, 200), (50, 200), (1, 10), (100, 30)])
+def test_loop_is_what_it_was_before_and_after_a_clip(scripted, rig, mode, loop, start):
+    bpy.context.scene.frame_set(loop)
+    generate(loop=True, pose_use="NONE", keys="REDUCED")
+    action = rig.animation_data.action
+    raised = curves_of(rig).fcurves[0].modifiers.new("GENERATOR")
+    raised.use_additive, raised.coefficients = True, (0.3, 0.0)
+    action.update_tag()
+    outside = [*range(1, start)] if loop < start else [*range(start + 24, 251)]
+    before = np.array([posed_joints(rig, frame) for frame in outside])
+    bpy.context.scene.frame_set(start)
+    generate(mode=mode, pose_use="NONE", prompt="a person sits down")
+    assert np.array([posed_joints(rig, frame) for frame in outside]) == pytest.approx(before, abs=1e-4)
+    end = max(start, loop) + 24
+    assert posed_joints(rig, 251 if loop > start else end + 40) == pytest.approx(posed_joints(rig, 250 if loop > start else end), abs=0.05)
+    assert rig.animation_data.action is action
+    assert not action.use_cyclic
+    assert {modifier.type for curve in curves_of(rig).fcurves for modifier in curve.modifiers} == {"GENERATOR"}
+
+
+def test_clip_within_a_loop_is_part_of_it(scripted, rig):
+    generate(loop=True, in_place=True, seconds=2.0)
+    bpy.context.scene.frame_set(10)
+    generate(mode="REPLACE", pose_use="NONE")
+    assert rig.animation_data.action.use_cyclic
+    assert posed_joints(rig, 20 + 48) == pytest.approx(posed_joints(rig, 20), abs=1e-4)
+
+
+@pytest.mark.parametrize("start", [10, 30, 200])
+def test_straight_line_beyond_keys_stays_one_and_the_clip_is_held(scripted, rig, start):
+    pose_at(rig, 20, 0.2)
+    pose_at(rig, 40, 0.4)
+    for curve in curves_of(rig).fcurves:
+        curve.extrapolation = "LINEAR"
+    curves = {(curve.data_path, curve.array_index) for curve in curves_of(rig).fcurves}
+    outside = [
+        frame for frame in np.arange(1, 250, 0.5) if (frame <= start - 1 and start > 20) or (frame >= start + 24 and start + 23 < 40)
+    ]
+    before = curves_at(rig, curves, outside)
+    bpy.context.scene.frame_set(start)
+    generate(mode="REPLACE", pose_use="NONE")
+    assert curves_at(rig, curves, outside) == pytest.approx(before, abs=1e-4)
+    beyond = [0, start] if start < 20 else [start + 23, 300]
+    first, last = curves_at(rig, curves, beyond).T
+    assert first == pytest.approx(last, abs=1e-5)
 
 
 def test_variations_are_actions_to_go_through_and_one_is_kept(scripted, rig):

@@ -10,7 +10,7 @@ from ..preferences import user_folder
 from ..properties import Asked
 from ..properties_batch import MotionGPTBatchRow
 from .ask import make_plan
-from .run import batch, is_from
+from .run import batch, placed
 from .store import Store
 from .table import Row, load_table
 
@@ -40,7 +40,7 @@ def resume() -> None:
 def look_for_unfinished() -> None:
     """Find out whether this file has a batch to go on with."""
     store = _last()
-    batch.unfinished = sum(not is_from(store, task) for task in store.plan.tasks) if store else 0
+    batch.unfinished = len(store.plan.tasks) - len(placed(store)) if store else 0
 
 
 def fill_list(context: bpy.types.Context, table: Path) -> int:

@@ -169,14 +169,16 @@ class Batch:
         jobs.redraw()
 
 
-def is_from(store: Store, task: Task) -> bool:
-    """Whether the action of a task is in this file, where it belongs."""
-    return _mark(store, task) in _placed()
+def placed(store: Store) -> set[str]:
+    """The names of the tasks whose actions are in this file, where they belong."""
+    actions = _actions()
+    marked = ((task.name, actions.get(_mark(store, task))) for task in store.plan.tasks)
+    return {name for name, action in marked if action and _is_placed(store, action)}
 
 
 def _write(store: Store, whys: dict[str, str], outcome: Outcome) -> Steps[None]:
     """Write the actions of all clips that there are, lay them out, and tell by the file what has become of each."""
-    before, failed = _placed(), {}
+    before, failed = placed(store), {}
     for _ in range(_ROUNDS):
         failed.clear()
         written = yield from _write_missing(store, failed)
@@ -186,11 +188,10 @@ def _write(store: Store, whys: dict[str, str], outcome: Outcome) -> Steps[None]:
             break
     # No step between here and the undo step: an undo can take the actions from strips and leave the strips, and Blender crashes.
     failed |= _lay_out_all(store)
-    now = _placed()
+    now = placed(store)
     for task in store.plan.tasks:
-        mark = _mark(store, task)
-        if mark in now:
-            (outcome.there if mark in before else outcome.made).append(task.name)
+        if task.name in now:
+            (outcome.there if task.name in before else outcome.made).append(task.name)
         elif why := whys.get(task.key) or failed.get(task.name):
             outcome.failed[task.name] = why
 
@@ -246,15 +247,15 @@ def _write_task(store: Store, task: Task, clip: Clip) -> Steps[None]:
 
 
 def _lay_out_all(store: Store) -> dict[str, str]:
-    """Lay out the actions that wait for it; why some cannot be, by their names."""
+    """Lay out the actions that are not; why some cannot be, by their names."""
     actions, failed = _actions(), {}
     for task in store.plan.tasks:
         action = actions.get(_mark(store, task))
-        if action is None or _WAITS not in action:
+        if action is None or _is_placed(store, action):
             continue
         try:
             _lay_out(store, task, _find(task.character), action)
-            del action[_WAITS]
+            action.pop(_WAITS, None)
         except MotionGPTError as error:
             failed[task.name] = str(error)
     return failed
@@ -286,9 +287,9 @@ def _actions() -> dict[str, bpy.types.Action]:
     return {action[KEY]: action for action in bpy.data.actions if KEY in action}
 
 
-def _placed() -> set[str]:
-    """The marks of those that are where they belong."""
-    return {mark for mark, action in _actions().items() if _WAITS not in action}
+def _is_placed(store: Store, action: bpy.types.Action) -> bool:
+    """Whether an action is laid out, and is still used where that is on the NLA: a strip can go without it."""
+    return _WAITS not in action and (store.plan.layout == "ACTIONS" or action.users > int(action.use_fake_user))
 
 
 def _mark(store: Store, task: Task) -> str:

@@ -49,13 +49,21 @@ def require_seen(armature: bpy.types.Object) -> None:
             Code.INVALID_PARAMS, f"{armature.name} is shown in its rest position.", "Switch it to Pose Position, under Data > Pose."
         )
     data = armature.animation_data
-    strips = data and data.use_nla and any(track.strips and not track.mute for track in data.nla_tracks)
-    if strips and (data.action_blend_type != "REPLACE" or data.action_influence < 1.0):
+    if data and data.use_nla and any(track.is_solo for track in data.nla_tracks):
+        raise MotionGPTError(
+            Code.INVALID_PARAMS, f"{armature.name} plays one of its NLA tracks alone.", "Take the star from the track in the NLA first."
+        )
+    if _plays_strips(armature) and (data.action_blend_type != "REPLACE" or data.action_influence < 1.0):
         raise MotionGPTError(
             Code.INVALID_PARAMS,
             f"The action of {armature.name} is blended with its NLA strips.",
             "Set its blending to Replace and its influence to 1 in the NLA, or mute the tracks.",
         )
+
+
+def _plays_strips(obj: bpy.types.Object) -> bool:
+    data = obj.animation_data
+    return bool(data and data.use_nla and any(track.strips and not track.mute for track in data.nla_tracks))
 
 
 def new_action(obj: bpy.types.Object, name: str) -> bpy.types.Action:

@@ -460,6 +460,18 @@ def test_one_undo_takes_all_variations_back(scripted, keyed):
     assert values(bpy.data.objects[name], range(1, 101)) == pytest.approx(before, abs=1e-6)
 
 
+def test_character_that_plays_one_track_alone_is_refused(scripted, keyed):
+    data = keyed.animation_data
+    track = data.nla_tracks.new()
+    track.strips.new("below", 1, data.action)
+    track.is_solo = True
+    for mode in ("NEW", "REPLACE"):
+        with pytest.raises(RuntimeError, match=r"plays one of its NLA tracks alone\. Take the star"):
+            generate(mode=mode)
+    track.is_solo = False
+    assert generate() == {"FINISHED"}
+
+
 def test_linked_action_is_not_changed(scripted, keyed, tmp_path):
     bpy.data.libraries.write(str(tmp_path / "library.blend"), {keyed.animation_data.action})
     with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (there, here):

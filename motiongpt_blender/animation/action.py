@@ -88,13 +88,18 @@ def write_track(bag: bpy.types.ActionChannelbag, channel: Channel, keys: KeyedVa
 
 
 def assign(obj: bpy.types.Object, action: bpy.types.Action) -> None:
-    """Have `obj` play `action`, from the slot that it plays now if it has one of that name. An action it had is kept, unused."""
+    """Have `obj` play `action`, from the slot that it plays now if it has one of that name. An action it had is kept, unused.
+
+    Over NLA strips it acts in its frames alone, which else would be seen no more, or if it is a loop for ever.
+    """
     data = obj.animation_data or obj.animation_data_create()
     if data.action == action and data.action_slot:
         data.action_slot = data.action_slot  # has Blender look at the curves anew
         return
     if data.action and data.action != action:
         data.action.use_fake_user = True
+    if _plays_strips(obj):
+        data.action_extrapolation = "HOLD" if action.use_cyclic else "NOTHING"
     before = data.last_slot_identifier
     data.action = action
     data.action_slot = _slot_of(action, before)

@@ -472,6 +472,25 @@ def test_character_that_plays_one_track_alone_is_refused(scripted, keyed):
     assert generate() == {"FINISHED"}
 
 
+def test_strips_are_seen_outside_a_new_clip(scripted, keyed):
+    data = keyed.animation_data
+    data.nla_tracks.new().strips.new("below", 1, data.action)
+    data.action = None
+    outside = [*range(1, 40), *range(64, 121)]
+    before = np.array([posed_joints(keyed, frame) for frame in outside])
+    bpy.context.scene.frame_set(40)
+    generate(pose_use="FIRST")
+    after = np.array([posed_joints(keyed, frame) for frame in outside])
+    assert after == pytest.approx(before, abs=1e-5)
+    clip = np.array([posed_joints(keyed, frame) for frame in range(40, 64)])
+    data.use_nla = False
+    assert clip == pytest.approx(np.array([posed_joints(keyed, frame) for frame in range(40, 64)]), abs=1e-5)
+    data.use_nla = True
+    bpy.context.scene.frame_set(40)
+    generate(loop=True, in_place=True)
+    assert posed_joints(keyed, 50 + 3 * 24) == pytest.approx(posed_joints(keyed, 50), abs=1e-4)
+
+
 def test_linked_action_is_not_changed(scripted, keyed, tmp_path):
     bpy.data.libraries.write(str(tmp_path / "library.blend"), {keyed.animation_data.action})
     with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (there, here):

@@ -53,10 +53,16 @@ class Fitted:
 def require_target(armature: bpy.types.Object, mode: str) -> None:
     """MotionGPTError if the keys of the action that `armature` has are to be changed and cannot be."""
     action = armature.animation_data and armature.animation_data.action
-    if mode != "NEW" and action and not action.is_editable:
+    if mode in ("REPLACE", "BLEND") and action and not action.is_editable:
         raise MotionGPTError(
             Code.INVALID_PARAMS, f"The action {action.name} comes from a library file.", "Have the clip in a new action, or make it local."
         )
+
+
+def leave_others(armature: bpy.types.Object, order: Order) -> Order:
+    """The order with a copy of the action that `armature` has for its new one, if that is to move some bones alone."""
+    some, action = order.delivery.bones, armature.animation_data and armature.animation_data.action
+    return replace(order, delivery=replace(order.delivery, mode="COPY")) if some and action and order.delivery.mode == "NEW" else order
 
 
 def fit(find: Find, clips: Sequence[Clip], order: Order) -> Steps[list[Fitted]]:
@@ -162,8 +168,8 @@ def _mark_segments(action: bpy.types.Action, order: Order) -> None:
 def put(find: Find, order: Order, clips: Sequence[Fitted], bundle: str) -> Steps[list[bpy.types.Action]]:
     """Put the clips of an order where they belong, an action for each; the character plays the first.
 
-    The action that it had is changed only where the order says so and there is one clip; of several each gets a copy of it. All
-    that anybody can see happens in the last step.
+    The action that it had is changed only where the order says so and there is one clip; of several each gets a copy of it, which one
+    of mode COPY gets as well. All that anybody can see happens in the last step.
     """
     while True:
         with Drafts() as drafts, contextlib.suppress(Gone):
@@ -179,7 +185,7 @@ def put(find: Find, order: Order, clips: Sequence[Fitted], bundle: str) -> Steps
             if _target(armature, order) != target:
                 continue  # somebody has changed it meanwhile
             written = [drafts.find(draft) for draft in drafted]
-            if target is None or len(clips) > 1:
+            if target is None or len(clips) > 1 or order.delivery.mode == "COPY":
                 actions = [drafts.take(draft) for draft in drafted]
             else:
                 actions = [armature.animation_data.action]
@@ -264,6 +270,8 @@ def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> 
     around = _frames_around(bag, order, scene_of(armature))
     draft = drafts.add(had.copy())
     drafts.find(draft).pop(KEY, None)  # it is not one of the clips that were made together with the one it copies
+    if order.delivery.mode == "COPY":
+        drafts.find(draft).name = action_name(order.prompt)
 
     def there() -> tuple[bpy.types.Object, bpy.types.ActionChannelbag]:
         armature = find()

@@ -182,6 +182,26 @@ def test_only_selected_bones_are_keyed(scripted, rig):
         generate(only_selected_bones=True)
 
 
+@pytest.mark.parametrize("options", [{}, {"variations": 2}, {"loop": True}])
+def test_bones_that_are_not_selected_keep_their_animation_in_a_new_action(scripted, keyed, options):
+    old, before = keyed.animation_data.action, values(keyed, range(1, 101))
+    for bone in keyed.pose.bones:
+        bone.select = bone.name == "left_shoulder"
+    bpy.context.scene.frame_set(40)
+    generate(only_selected_bones=True, pose_use="NONE", **options)
+    new, after = keyed.animation_data.action, values(keyed, range(1, 101))
+    assert new is not old and new.name.startswith("a person walks")
+    changed = {curve.data_path for curve in curves_of(keyed).fcurves if curve.data_path.split('"')[1] == "left_shoulder"}
+    mine = np.array([path in changed for path, _ in sorted((c.data_path, c.array_index) for c in curves_of(keyed).fcurves)])
+    assert after[~mine] == pytest.approx(before[~mine], abs=1e-6)
+    assert after[mine][:, :39] == pytest.approx(before[mine][:, :39], abs=1e-6)
+    assert after[mine][:, 63:] == pytest.approx(before[mine][:, 63:], abs=1e-6)
+    assert np.abs(after[mine][:, 39:63] - before[mine][:, 39:63]).max() > 0.1
+    keyed.animation_data.action = old
+    keyed.animation_data.action_slot = old.slots[0]
+    assert values(keyed, range(1, 101)) == pytest.approx(before, abs=1e-6)
+
+
 @pytest.mark.parametrize("mode", ["QUATERNION", "XYZ", "AXIS_ANGLE"])
 def test_reduced_keys_stay_within_their_tolerance(scripted, rig, mode):
     for bone in rig.pose.bones:

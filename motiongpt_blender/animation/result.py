@@ -158,10 +158,12 @@ def _choose_keys(channel: Channel, order: Order, fitted: Fitted) -> KeyedValues:
 
 
 def _mark_segments(action: bpy.types.Action, order: Order) -> None:
-    """Mark where each of several prompts begins."""
+    """Mark where each of several prompts begins, if it is not yet."""
     segments, frame = order.request.segments, order.start
+    marked = {(marker.name, marker.frame) for marker in action.pose_markers}
     for segment in segments if len(segments) > 1 else ():
-        action.pose_markers.new(segment.prompt).frame = frame
+        if (segment.prompt, frame) not in marked:
+            action.pose_markers.new(segment.prompt).frame = frame
         frame += segment.frames
 
 
@@ -190,8 +192,9 @@ def put(find: Find, order: Order, clips: Sequence[Fitted], bundle: str) -> Steps
             else:
                 actions = [armature.animation_data.action]
                 _hand_over(armature, written[0], clips[0].channels)
-            for action in actions:
+            for action in actions if target else ():
                 _end_loop(action, order)
+                _mark_segments(action, order)
             _sign(actions, order, bundle)
             assign(armature, actions[0])
             return actions

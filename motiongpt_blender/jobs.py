@@ -93,6 +93,7 @@ def submit(context: bpy.types.Context, armature: bpy.types.Object, order: Order,
     """
     require_animatable(armature)
     require_seen(armature)
+    order = result.leave_others(armature, order)
     result.require_target(armature, order.delivery.mode)
     character = Handle.of(armature)
     on_preview = preview.follow(armature, order) if order.request.preview else None

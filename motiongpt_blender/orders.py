@@ -27,9 +27,9 @@ class Keys:
 class Delivery:
     """What becomes of a clip.
 
-    `mode`: an action of its own (NEW); in place of the keys that the character's action has in the clip's range (REPLACE);
-    or blended into that action over `blend` frames at both ends (BLEND). Keys at the frames `kept` of the clip, from 0, stay
-    as they are. `bones` names those that are keyed, all if empty.
+    `mode`: an action of its own (NEW); in place of the keys that the character's action has in the clip's range (REPLACE), or of those
+    that a copy of it has (COPY); or blended into that action over `blend` frames at both ends (BLEND). Keys at the frames `kept` of the
+    clip, from 0, stay as they are. `bones` names those that are keyed, all if empty.
     """
 
     mode: str = "NEW"

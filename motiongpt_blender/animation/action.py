@@ -49,13 +49,21 @@ def require_seen(armature: bpy.types.Object) -> None:
             Code.INVALID_PARAMS, f"{armature.name} is shown in its rest position.", "Switch it to Pose Position, under Data > Pose."
         )
     data = armature.animation_data
-    strips = data and data.use_nla and any(track.strips and not track.mute for track in data.nla_tracks)
-    if strips and (data.action_blend_type != "REPLACE" or data.action_influence < 1.0):
+    if data and data.use_nla and any(track.is_solo for track in data.nla_tracks):
+        raise MotionGPTError(
+            Code.INVALID_PARAMS, f"{armature.name} plays one of its NLA tracks alone.", "Take the star from the track in the NLA first."
+        )
+    if _plays_strips(armature) and (data.action_blend_type != "REPLACE" or data.action_influence < 1.0):
         raise MotionGPTError(
             Code.INVALID_PARAMS,
             f"The action of {armature.name} is blended with its NLA strips.",
             "Set its blending to Replace and its influence to 1 in the NLA, or mute the tracks.",
         )
+
+
+def _plays_strips(obj: bpy.types.Object) -> bool:
+    data = obj.animation_data
+    return bool(data and data.use_nla and any(track.strips and not track.mute for track in data.nla_tracks))
 
 
 def new_action(obj: bpy.types.Object, name: str) -> bpy.types.Action:
@@ -80,13 +88,18 @@ def write_track(bag: bpy.types.ActionChannelbag, channel: Channel, keys: KeyedVa
 
 
 def assign(obj: bpy.types.Object, action: bpy.types.Action) -> None:
-    """Have `obj` play `action`, from the slot that it plays now if it has one of that name. An action it had is kept, unused."""
+    """Have `obj` play `action`, from the slot that it plays now if it has one of that name. An action it had is kept, unused.
+
+    Over NLA strips it acts in its frames alone, which else would be seen no more, or if it is a loop for ever.
+    """
     data = obj.animation_data or obj.animation_data_create()
     if data.action == action and data.action_slot:
         data.action_slot = data.action_slot  # has Blender look at the curves anew
         return
     if data.action and data.action != action:
         data.action.use_fake_user = True
+    if _plays_strips(obj):
+        data.action_extrapolation = "HOLD" if action.use_cyclic else "NOTHING"
     before = data.last_slot_identifier
     data.action = action
     data.action_slot = _slot_of(action, before)

@@ -1,6 +1,6 @@
 """The keys of an F-curve, read and written all at once, and new ones among those that stay."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import bpy
@@ -101,6 +101,48 @@ def _copy(bag: bpy.types.ActionChannelbag, curve: bpy.types.FCurve, group: bpy.t
     if group:
         copy.group = group
     return copy
+
+
+def extend(curve: bpy.types.FCurve, before: range, after: range) -> None:
+    """Give a curve keys beyond its first and last, so that it stays what it is `before` and `after` the frames where keys are to come.
+
+    With these one that repeats itself, or goes on in a straight line, would do so otherwise. Unless they come among its keys alone, it
+    gets keys for what it comes to in these frames, and past them it is held.
+    """
+    old = read_keys(curve)
+    at = old["co"][:, 0]
+    if not len(at):
+        return
+    first, last, frames = before.stop, after.start - 1, [*before[-1:], *after[:1]]
+    cycles = [modifier for modifier in curve.modifiers if modifier.type == "CYCLES" and not modifier.mute]
+    if cycles and at[0] <= first and last <= at[-1]:
+        return
+    if cycles:
+        frames = [*before, *after]
+    elif curve.extrapolation == "LINEAR":
+        if at[0] < first and last < at[-1]:
+            return
+        frames = sorted({*before[:1], *before[-1:], *after[:1], *after[-1:]})
+    beyond = np.array([frame for frame in frames if not at[0] <= frame <= at[-1]])
+    values = _without_others(curve, cycles, beyond)
+    for modifier in cycles:
+        curve.modifiers.remove(modifier)
+    curve.extrapolation = "CONSTANT"
+    for name in ("handle_left_type", "handle_right_type"):
+        old[name][[0, -1]] = _value(name, "FREE")  # automatic ones depend on how the curve goes on
+    old["interpolation"][-1] = _value("interpolation", "LINEAR")  # behind it was nothing that it could have shaped
+    write_keys(curve, _merge(old, new_keys(KeyedValues(beyond, values[:, None]), 0, 0)))
+
+
+def _without_others(curve: bpy.types.FCurve, modifiers: Sequence[bpy.types.FModifier], frames: np.ndarray) -> np.ndarray:
+    """What a curve comes to at frames with none of its modifiers but these."""
+    others = [modifier for modifier in curve.modifiers if modifier not in modifiers and not modifier.mute]
+    for modifier in others:
+        modifier.mute = True
+    values = np.array([curve.evaluate(frame) for frame in frames])
+    for modifier in others:
+        modifier.mute = False
+    return values
 
 
 def put_keys(curve: bpy.types.FCurve, added: Table, first: int, last: int, kept: Iterable[int] = ()) -> None:

@@ -4,6 +4,7 @@ Both are written in steps, into drafts that are put in their places in one step 
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
@@ -13,7 +14,7 @@ import numpy as np
 
 from ...backend.motion.clip import Clip
 from ...backend.protocol.errors import Code, MotionGPTError
-from ..handle import Handle, depsgraph_of
+from ..handle import Handle, depsgraph_of, scene_of
 from ..orders import Order
 from ..poses import carried_along, may_be_carried
 from ..rigs.body import limb_controls
@@ -23,7 +24,7 @@ from ..steps import Steps
 from .action import Channel, action_name, assign, channelbag, data_path, group_name, new_action, own_bag, read_value, write_track
 from .channels import distance_of, form_changes, nearest_form
 from .clip import puppet_channels
-from .curves import is_locked, key_points, new_keys, put_keys, replace_curves
+from .curves import extend, is_locked, key_points, new_keys, put_keys, replace_curves
 from .draft import Drafts, Gone
 from .history import KEY, Record, stamp
 from .keys import KeyedValues, choose_keys
@@ -52,10 +53,16 @@ class Fitted:
 def require_target(armature: bpy.types.Object, mode: str) -> None:
     """MotionGPTError if the keys of the action that `armature` has are to be changed and cannot be."""
     action = armature.animation_data and armature.animation_data.action
-    if mode != "NEW" and action and not action.is_editable:
+    if mode in ("REPLACE", "BLEND") and action and not action.is_editable:
         raise MotionGPTError(
             Code.INVALID_PARAMS, f"The action {action.name} comes from a library file.", "Have the clip in a new action, or make it local."
         )
+
+
+def leave_others(armature: bpy.types.Object, order: Order) -> Order:
+    """The order with a copy of the action that `armature` has for its new one, if that is to move some bones alone."""
+    some, action = order.delivery.bones, armature.animation_data and armature.animation_data.action
+    return replace(order, delivery=replace(order.delivery, mode="COPY")) if some and action and order.delivery.mode == "NEW" else order
 
 
 def fit(find: Find, clips: Sequence[Clip], order: Order) -> Steps[list[Fitted]]:
@@ -151,18 +158,20 @@ def _choose_keys(channel: Channel, order: Order, fitted: Fitted) -> KeyedValues:
 
 
 def _mark_segments(action: bpy.types.Action, order: Order) -> None:
-    """Mark where each of several prompts begins."""
+    """Mark where each of several prompts begins, if it is not yet."""
     segments, frame = order.request.segments, order.start
+    marked = {(marker.name, marker.frame) for marker in action.pose_markers}
     for segment in segments if len(segments) > 1 else ():
-        action.pose_markers.new(segment.prompt).frame = frame
+        if (segment.prompt, frame) not in marked:
+            action.pose_markers.new(segment.prompt).frame = frame
         frame += segment.frames
 
 
 def put(find: Find, order: Order, clips: Sequence[Fitted], bundle: str) -> Steps[list[bpy.types.Action]]:
     """Put the clips of an order where they belong, an action for each; the character plays the first.
 
-    The action that it had is changed only where the order says so and there is one clip; of several each gets a copy of it. All
-    that anybody can see happens in the last step.
+    The action that it had is changed only where the order says so and there is one clip; of several each gets a copy of it, which one
+    of mode COPY gets as well. All that anybody can see happens in the last step.
     """
     while True:
         with Drafts() as drafts, contextlib.suppress(Gone):
@@ -178,11 +187,14 @@ def put(find: Find, order: Order, clips: Sequence[Fitted], bundle: str) -> Steps
             if _target(armature, order) != target:
                 continue  # somebody has changed it meanwhile
             written = [drafts.find(draft) for draft in drafted]
-            if target is None or len(clips) > 1:
+            if target is None or len(clips) > 1 or order.delivery.mode == "COPY":
                 actions = [drafts.take(draft) for draft in drafted]
             else:
                 actions = [armature.animation_data.action]
                 _hand_over(armature, written[0], clips[0].channels)
+            for action in actions if target else ():
+                _end_loop(action, order)
+                _mark_segments(action, order)
             _sign(actions, order, bundle)
             assign(armature, actions[0])
             return actions
@@ -219,6 +231,12 @@ def _without_locked(bag: bpy.types.ActionChannelbag, channel: Channel) -> Channe
     return replace(channel, held=tuple(sorted({*channel.held, *locked})))
 
 
+def _end_loop(action: bpy.types.Action, order: Order) -> None:
+    """An action that was a loop is none any more with a clip that goes beyond it."""
+    if action.use_cyclic and not action.frame_start <= order.start <= order.end <= action.frame_end:
+        action.use_frame_range = action.use_cyclic = False
+
+
 def _sign(actions: Sequence[bpy.types.Action], order: Order, bundle: str) -> None:
     """Say on actions what made them."""
     group, name = uuid4().hex, action_name(order.prompt)
@@ -247,14 +265,16 @@ def _repeat(action: bpy.types.Action) -> None:
 def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> Steps[Handle]:
     """The draft of the action that the character plays with the clip in it."""
     armature = find()
-    if channelbag(armature) is None:
+    bag = channelbag(armature)
+    if bag is None:
         raise Gone  # the action has been taken from the character
     had = armature.animation_data.action
-    first, last = had.curve_frame_range
     free = replace(order, delivery=replace(order.delivery, kept=()))
-    held = [frame for frame in (order.start - 1, order.end + 1) if first <= frame <= last]
+    around = _frames_around(bag, order, scene_of(armature))
     draft = drafts.add(had.copy())
     drafts.find(draft).pop(KEY, None)  # it is not one of the clips that were made together with the one it copies
+    if order.delivery.mode == "COPY":
+        drafts.find(draft).name = action_name(order.prompt)
 
     def there() -> tuple[bpy.types.Object, bpy.types.ActionChannelbag]:
         armature = find()
@@ -275,8 +295,22 @@ def _write_changed(drafts: Drafts, find: Find, order: Order, fitted: Fitted) -> 
         for index in range(joined.values.shape[1]):
             if index not in joined.held:
                 yield
-                _change(*there(), joined, keys, index, order if kept else free, held)
+                _change(*there(), joined, keys, index, order if kept else free, *around)
     return draft
+
+
+def _frames_around(bag: bpy.types.ActionChannelbag, order: Order, scene: bpy.types.Scene) -> tuple[range, range]:
+    """The frames before the clip and after it at which all stays as it is, as far as the scene and the keys go.
+
+    There are none on a side where nothing is keyed: there the clip is held.
+    """
+    keyed = [frame for curve in bag.fcurves if len(curve.keyframe_points) for frame in curve.range()]
+    first, last = order.start, order.end
+    if keyed and min(keyed) <= order.start - 1:
+        first = min(math.floor(min(keyed)), scene.frame_start)
+    if keyed and max(keyed) >= order.end + 1:
+        last = max(math.ceil(max(keyed)), scene.frame_end)
+    return range(first, order.start), range(order.end + 1, last + 1)
 
 
 def _switched(armature: bpy.types.Object, bag: bpy.types.ActionChannelbag, fitted: Fitted, order: Order) -> frozenset[tuple[str, str]]:
@@ -297,17 +331,20 @@ def _change(
     keys: KeyedValues,
     index: int,
     order: Order,
-    held: Sequence[int],
+    before: range,
+    after: range,
 ) -> None:
-    """Put the keys of an element of a channel into its curve; one that had none stays as it is at the frames `held`."""
+    """Put the keys of an element of a channel into its curve, which stays as it is in the frames `before` and `after`."""
     path, kept = data_path(channel), [order.start + frame for frame in order.delivery.kept]
     curve = bag.fcurves.find(path, index=index)
     if curve is None:
         curve = bag.fcurves.new(path, index=index, group_name=group_name(channel))
-        for frame in () if kept else held:
+        for frame in () if kept else (*before[-1:], *after[:1]):
             key = curve.keyframe_points.insert(frame, _still(armature, channel)[index], keyframe_type="GENERATED")
             key.interpolation = "CONSTANT"
             key.select_control_point = key.select_left_handle = key.select_right_handle = False
+    elif not kept:
+        extend(curve, before, after)
     put_keys(curve, new_keys(keys, index, order.start), order.start, order.end, kept)
 
 

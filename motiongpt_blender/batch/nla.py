@@ -27,9 +27,11 @@ def add_to_lane(
     """A strip from frame `start` on, which holds its last pose.
 
     It goes to the track that has strips of actions that it `belongs` with, else to one of ours with room in `span`, else to a new one.
+    Tracks that are not played are left alone, and those of a library file, as what an override adds to them is not saved.
     """
     data = obj.animation_data or obj.animation_data_create()
-    ours = [track for track in data.nla_tracks if track.name.startswith(TRACK) and not track.lock]
+    free = (track for track in data.nla_tracks if not (track.lock or track.mute or _is_of_library(obj, track)))
+    ours = [track for track in free if track.name.startswith(TRACK)]
     together = (t for t in ours if any(s.action and belongs(s.action) for s in t.strips) and _has_room(t, start, start + _length(action)))
     track = next(together, None) or next((t for t in ours if _has_room(t, span[0], span[-1])), None)
     if track is None:
@@ -48,6 +50,11 @@ def add_on_own_track(obj: bpy.types.Object, action: bpy.types.Action, start: int
     strip.extrapolation = "NOTHING"
     track.mute = muted
     return strip
+
+
+def _is_of_library(obj: bpy.types.Object, track: bpy.types.NlaTrack) -> bool:
+    """Whether `obj` is an override and has a track from what it overrides."""
+    return bool(obj.override_library) and track.is_override_data
 
 
 def _has_room(track: bpy.types.NlaTrack, first: float, last: float) -> bool:

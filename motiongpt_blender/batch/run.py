@@ -195,13 +195,19 @@ class Batch:
 
 def count_unfinished(store: Store) -> int:
     """How many actions of a batch are not in this file, where they belong."""
-    placed = _placed()
-    return sum(_mark(store, task) not in placed for task in store.plan.tasks)
+    return len(store.plan.tasks) - len(placed(store))
+
+
+def placed(store: Store) -> set[str]:
+    """The names of the tasks whose actions are in this file, where they belong."""
+    actions = _actions()
+    marked = ((task.name, actions.get(_mark(store, task))) for task in store.plan.tasks)
+    return {name for name, action in marked if action and _is_placed(store, action)}
 
 
 def not_made_yet(tasks: Iterable[Task]) -> list[Task]:
     """The tasks but for those of whose actions batches have put as many in this file."""
-    made = Counter(action.get(_RECIPE, "") for action in _placed().values())
+    made = Counter(action.get(_RECIPE, "") for action in _actions().values() if _WAITS not in action)
     left = []
     for task in tasks:
         if made[task.recipe]:
@@ -213,7 +219,7 @@ def not_made_yet(tasks: Iterable[Task]) -> list[Task]:
 
 def _write(store: Store, characters: Mapping[str, Handle], whys: Mapping[str, str], outcome: Outcome) -> Steps[None]:
     """Write the actions of all clips that there are, lay them out, and tell by the file what has become of each."""
-    before, failed = _placed(), {}
+    before, failed = placed(store), {}
     for _ in range(_ROUNDS):
         failed.clear()
         written = yield from _write_missing(store, characters, failed)
@@ -223,11 +229,10 @@ def _write(store: Store, characters: Mapping[str, Handle], whys: Mapping[str, st
             break
     # No step between here and the undo step: an undo can take the actions from strips and leave the strips, and Blender crashes.
     failed |= _lay_out_all(store, characters, outcome)
-    now = _placed()
+    now = placed(store)
     for task in store.plan.tasks:
-        mark = _mark(store, task)
-        if mark in now:
-            (outcome.there if mark in before else outcome.made).append(task.name)
+        if task.name in now:
+            (outcome.there if task.name in before else outcome.made).append(task.name)
         elif why := whys.get(task.key) or failed.get(task.name):
             outcome.failed[task.name] = why
 
@@ -282,17 +287,17 @@ def _write_task(store: Store, task: Task, there: result.Find, clip: Clip) -> Ste
 
 
 def _lay_out_all(store: Store, characters: Mapping[str, Handle], outcome: Outcome) -> dict[str, str]:
-    """Lay out the actions that wait for it, and see that their scenes last; why some cannot be laid out, by their names."""
+    """Lay out the actions that are not, and see that their scenes last; why some cannot be laid out, by their names."""
     actions, failed = _actions(), {}
     ends: dict[bpy.types.Scene, int] = {}
     for task in store.plan.tasks:
         action = actions.get(_mark(store, task))
-        if action is None or _WAITS not in action:
+        if action is None or _is_placed(store, action):
             continue
         try:
             armature = _find(characters, task.character)
             strip = _lay_out(store, task, armature, action)
-            del action[_WAITS]
+            action.pop(_WAITS, None)
         except MotionGPTError as error:
             failed[task.name] = str(error)
             continue
@@ -345,9 +350,9 @@ def _actions() -> dict[str, bpy.types.Action]:
     return {action[KEY]: action for action in bpy.data.actions if KEY in action}
 
 
-def _placed() -> dict[str, bpy.types.Action]:
-    """Those of them that are where they belong."""
-    return {mark: action for mark, action in _actions().items() if _WAITS not in action}
+def _is_placed(store: Store, action: bpy.types.Action) -> bool:
+    """Whether an action is laid out, and is still used where that is on the NLA: a strip can go without it."""
+    return _WAITS not in action and (store.plan.layout == "ACTIONS" or action.users > int(action.use_fake_user))
 
 
 def _mark(store: Store, task: Task) -> str:

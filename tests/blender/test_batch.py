@@ -222,6 +222,55 @@ def test_strips_that_have_no_room_get_another_track(scripted, table):
     assert [len(track) for track in strips(anna)] == [4, 2]
 
 
+@pytest.mark.parametrize("unfit", ["mute", "lock"])
+def test_strips_do_not_go_where_they_are_not_played_or_must_not(scripted, table, unfit):
+    anna = add_character("Anna")
+    bake(filepath=table)
+    setattr(anna.animation_data.nla_tracks[0], unfit, True)
+    bpy.context.scene.frame_set(60)
+    bake(filepath=table, skip_existing=False)
+    assert [len(track) for track in strips(anna)] == [2, 2]
+
+
+def test_strips_of_an_override_are_saved(scripted, table, tmp_path):
+    """Whose library has a track of the same name, which is saved there alone."""
+    open_new()
+    collection = bpy.data.collections.new("Character")
+    bpy.context.scene.collection.children.link(collection)
+    collection.objects.link(add_character("Anna"))
+    bake(filepath=table)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "rig.blend"))
+    open_new()
+    with bpy.data.libraries.load(str(tmp_path / "rig.blend"), link=True) as (_, here):
+        here.collections = ["Character"]
+    root = bpy.data.collections["Character"].override_hierarchy_create(bpy.context.scene, bpy.context.view_layer)
+    bpy.context.view_layer.objects.active = anna = root.all_objects[0]
+    anna.select_set(True)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.context.scene.frame_set(60)
+    bake(filepath=table, rule="shot {prompt}")
+    laid = [[("walk", 1, 24), ("sit", 25, 36)], [("shot walk", 60, 83), ("shot sit", 84, 95)]]
+    assert strips(anna) == laid
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=bpy.data.filepath)
+    assert strips(next(obj for obj in bpy.data.objects if obj.override_library)) == laid
+    open_new()  # with nothing of the library
+
+
+def test_action_whose_strip_is_gone_is_not_finished(scripted, table, tmp_path):
+    anna = add_character("Anna")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bake(filepath=table)
+    track = anna.animation_data.nla_tracks[0]
+    track.strips.remove(track.strips["walk"])
+    bake_module.look_for_unfinished()
+    assert batch.unfinished == 1
+    bake(resume=True)
+    assert strips(anna) == [[("walk", 1, 24), ("sit", 25, 36)]]
+    assert len(scripted.requests) == 2 and len(bpy.data.actions) == 2
+    assert batch.outcome.summary == "1 made, 1 were there"
+
+
 def test_action_that_was_played_is_stashed(scripted, table):
     anna = add_character("Anna")
     anna.keyframe_insert("location", frame=5)

@@ -1,5 +1,7 @@
 """Where clips go, which keys they get, and how one chooses among them."""
 
+from collections.abc import Sequence
+
 import bpy
 import numpy as np
 import pytest
@@ -68,11 +70,10 @@ def test_replacing_keeps_the_curve_outside_between_frames_too(scripted, rig, sta
         for key in curve.keyframe_points:
             key.interpolation = interpolation
     outside = [frame for frame in np.arange(1, 100, 0.5) if not start - 1 < frame < start + 24]
-    before = [[curves_of(rig).fcurves.find(path, index=index).evaluate(f) for f in outside] for path, index in sorted(curves)]
+    before = curves_at(rig, curves, outside)
     bpy.context.scene.frame_set(start)
     generate(mode="REPLACE", pose_use="NONE")
-    after = [[curves_of(rig).fcurves.find(path, index=index).evaluate(f) for f in outside] for path, index in sorted(curves)]
-    assert np.array(after) == pytest.approx(np.array(before), abs=1e-5)
+    assert curves_at(rig, curves, outside) == pytest.approx(before, abs=1e-5)
 
 
 def test_bones_without_keys_stay_as_they_are_outside_the_clip(scripted, rig):
@@ -84,6 +85,31 @@ def test_bones_without_keys_stay_as_they_are_outside_the_clip(scripted, rig):
     generate(mode="REPLACE", pose_use="NONE")
     for frame, joints in zip((10, 39, 64, 90), stood, strict=True):
         assert posed_joints(rig, frame) == pytest.approx(joints, abs=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["BEZIER", "LINEAR", "CONSTANT"])
+@pytest.mark.parametrize(("frames", "start"), [((60, 80), 1), ((1, 20), 200), ((1, 20, 90, 100), 50)])
+def test_clip_beyond_keys_leaves_what_they_show(scripted, rig, frames, start, interpolation):
+    """On their side of the clip, that is, whether a bone has keys there, on the other side of it, or none."""
+    for number, frame in enumerate(frames):
+        pose_at(rig, frame, 0.3 * (number + 1))
+    rig.pose.bones["neck"].keyframe_insert("rotation_quaternion", frame=frames[-1])
+    for curve in curves_of(rig).fcurves:
+        for key in curve.keyframe_points:
+            key.interpolation = interpolation
+    rig.pose.bones["head"].rotation_quaternion = (0.9, 0.1, 0.3, 0.2)
+    there = [f for f in np.arange(1.0, 201.0, 0.5) if (f >= start + 24 and start < frames[-1]) or (frames[0] < start and f <= start - 1)]
+    curves = {(c.data_path, c.array_index) for c in curves_of(rig).fcurves}
+    before, stood = curves_at(rig, curves, there), [posed_joints(rig, round(frame)) for frame in there[::20]]
+    bpy.context.scene.frame_set(start)
+    generate(mode="REPLACE", pose_use="NONE")
+    assert curves_at(rig, curves, there) == pytest.approx(before, abs=1e-5)
+    assert [posed_joints(rig, round(frame)) for frame in there[::20]] == pytest.approx(np.array(stood), abs=1e-5)
+
+
+def curves_at(rig: bpy.types.Object, curves: set[tuple[str, int]], frames: Sequence[float]) -> np.ndarray:
+    """What curves come to, `(curves, frames)`."""
+    return np.array([[curves_of(rig).fcurves.find(path, index=i).evaluate(f) for f in frames] for path, i in sorted(curves)])
 
 
 def test_clip_after_the_last_key_is_held(scripted, rig):
@@ -156,6 +182,26 @@ def test_only_selected_bones_are_keyed(scripted, rig):
         generate(only_selected_bones=True)
 
 
+@pytest.mark.parametrize("options", [{}, {"variations": 2}, {"loop": True}])
+def test_bones_that_are_not_selected_keep_their_animation_in_a_new_action(scripted, keyed, options):
+    old, before = keyed.animation_data.action, values(keyed, range(1, 101))
+    for bone in keyed.pose.bones:
+        bone.select = bone.name == "left_shoulder"
+    bpy.context.scene.frame_set(40)
+    generate(only_selected_bones=True, pose_use="NONE", **options)
+    new, after = keyed.animation_data.action, values(keyed, range(1, 101))
+    assert new is not old and new.name.startswith("a person walks")
+    changed = {curve.data_path for curve in curves_of(keyed).fcurves if curve.data_path.split('"')[1] == "left_shoulder"}
+    mine = np.array([path in changed for path, _ in sorted((c.data_path, c.array_index) for c in curves_of(keyed).fcurves)])
+    assert after[~mine] == pytest.approx(before[~mine], abs=1e-6)
+    assert after[mine][:, :39] == pytest.approx(before[mine][:, :39], abs=1e-6)
+    assert after[mine][:, 63:] == pytest.approx(before[mine][:, 63:], abs=1e-6)
+    assert np.abs(after[mine][:, 39:63] - before[mine][:, 39:63]).max() > 0.1
+    keyed.animation_data.action = old
+    keyed.animation_data.action_slot = old.slots[0]
+    assert values(keyed, range(1, 101)) == pytest.approx(before, abs=1e-6)
+
+
 @pytest.mark.parametrize("mode", ["QUATERNION", "XYZ", "AXIS_ANGLE"])
 def test_reduced_keys_stay_within_their_tolerance(scripted, rig, mode):
     for bone in rig.pose.bones:
@@ -223,6 +269,54 @@ def test_loop_among_other_keys_has_no_frame_more(scripted, keyed):
     generate(loop=True, mode="REPLACE", pose_use="NONE")
     assert values(keyed, range(1, 101))[:, 63:] == pytest.approx(before[:, 63:], abs=1e-6)
     assert not any(len(curve.modifiers) for curve in curves_of(keyed).fcurves)
+
+
+@pytest.mark.parametrize("mode", ["REPLACE", "BLEND"])
+@pytest.mark.parametrize(("loop", "start"), [(1, 200), (50, 200), (1, 10), (100, 30)])
+def test_loop_is_what_it_was_before_and_after_a_clip(scripted, rig, mode, loop, start):
+    bpy.context.scene.frame_set(loop)
+    generate(loop=True, pose_use="NONE", keys="REDUCED")
+    action = rig.animation_data.action
+    raised = curves_of(rig).fcurves[0].modifiers.new("GENERATOR")
+    raised.use_additive, raised.coefficients = True, (0.3, 0.0)
+    action.update_tag()
+    outside = [*range(1, start)] if loop < start else [*range(start + 24, 251)]
+    before = np.array([posed_joints(rig, frame) for frame in outside])
+    bpy.context.scene.frame_set(start)
+    generate(mode=mode, pose_use="NONE", prompt="a person sits down")
+    assert np.array([posed_joints(rig, frame) for frame in outside]) == pytest.approx(before, abs=1e-4)
+    end = max(start, loop) + 24
+    assert posed_joints(rig, 251 if loop > start else end + 40) == pytest.approx(posed_joints(rig, 250 if loop > start else end), abs=0.05)
+    assert rig.animation_data.action is action
+    assert not action.use_cyclic
+    assert {modifier.type for curve in curves_of(rig).fcurves for modifier in curve.modifiers} == {"GENERATOR"}
+
+
+def test_clip_within_a_loop_is_part_of_it(scripted, rig):
+    generate(loop=True, in_place=True, seconds=2.0)
+    bpy.context.scene.frame_set(10)
+    generate(mode="REPLACE", pose_use="NONE")
+    assert rig.animation_data.action.use_cyclic
+    assert posed_joints(rig, 20 + 48) == pytest.approx(posed_joints(rig, 20), abs=1e-4)
+
+
+@pytest.mark.parametrize("start", [10, 30, 200])
+def test_straight_line_beyond_keys_stays_one_and_the_clip_is_held(scripted, rig, start):
+    pose_at(rig, 20, 0.2)
+    pose_at(rig, 40, 0.4)
+    for curve in curves_of(rig).fcurves:
+        curve.extrapolation = "LINEAR"
+    curves = {(curve.data_path, curve.array_index) for curve in curves_of(rig).fcurves}
+    outside = [
+        frame for frame in np.arange(1, 250, 0.5) if (frame <= start - 1 and start > 20) or (frame >= start + 24 and start + 23 < 40)
+    ]
+    before = curves_at(rig, curves, outside)
+    bpy.context.scene.frame_set(start)
+    generate(mode="REPLACE", pose_use="NONE")
+    assert curves_at(rig, curves, outside) == pytest.approx(before, abs=1e-4)
+    beyond = [0, start] if start < 20 else [start + 23, 300]
+    first, last = curves_at(rig, curves, beyond).T
+    assert first == pytest.approx(last, abs=1e-5)
 
 
 def test_variations_are_actions_to_go_through_and_one_is_kept(scripted, rig):
@@ -384,6 +478,37 @@ def test_one_undo_takes_all_variations_back(scripted, keyed):
     generate(mode="BLEND")
     bpy.ops.ed.undo()
     assert values(bpy.data.objects[name], range(1, 101)) == pytest.approx(before, abs=1e-6)
+
+
+def test_character_that_plays_one_track_alone_is_refused(scripted, keyed):
+    data = keyed.animation_data
+    track = data.nla_tracks.new()
+    track.strips.new("below", 1, data.action)
+    track.is_solo = True
+    for mode in ("NEW", "REPLACE"):
+        with pytest.raises(RuntimeError, match=r"plays one of its NLA tracks alone\. Take the star"):
+            generate(mode=mode)
+    track.is_solo = False
+    assert generate() == {"FINISHED"}
+
+
+def test_strips_are_seen_outside_a_new_clip(scripted, keyed):
+    data = keyed.animation_data
+    data.nla_tracks.new().strips.new("below", 1, data.action)
+    data.action = None
+    outside = [*range(1, 40), *range(64, 121)]
+    before = np.array([posed_joints(keyed, frame) for frame in outside])
+    bpy.context.scene.frame_set(40)
+    generate(pose_use="FIRST")
+    after = np.array([posed_joints(keyed, frame) for frame in outside])
+    assert after == pytest.approx(before, abs=1e-5)
+    clip = np.array([posed_joints(keyed, frame) for frame in range(40, 64)])
+    data.use_nla = False
+    assert clip == pytest.approx(np.array([posed_joints(keyed, frame) for frame in range(40, 64)]), abs=1e-5)
+    data.use_nla = True
+    bpy.context.scene.frame_set(40)
+    generate(loop=True, in_place=True)
+    assert posed_joints(keyed, 50 + 3 * 24) == pytest.approx(posed_joints(keyed, 50), abs=1e-4)
 
 
 def test_linked_action_is_not_changed(scripted, keyed, tmp_path):

@@ -46,6 +46,20 @@ def test_parts_are_one_clip_with_a_mark_where_each_begins(scripted):
     assert posed_joints(rig, 11) == pytest.approx(joints, abs=1e-4)
 
 
+@pytest.mark.parametrize("options", [{"mode": "REPLACE"}, {"mode": "BLEND"}, {"mode": "REPLACE", "variations": 2}])
+def test_parts_are_marked_once_in_the_action_that_is_there_too(scripted, options):
+    rig = add_rig()
+    rig.keyframe_insert("location", frame=90)
+    rig.animation_data.action.pose_markers.new("mine").frame = 20
+    bpy.context.scene.frame_set(11)
+    fill_list()
+    generate(**options)
+    generate(**options)
+    marks = {(marker.name, marker.frame) for marker in rig.animation_data.action.pose_markers}
+    assert marks == {("mine", 20), (PARTS[0][0], 11), (PARTS[1][0], 35)}
+    assert len(rig.animation_data.action.pose_markers) == 3
+
+
 def test_parts_can_be_given_in_the_call(scripted):
     rig = add_rig()
     generate(parts=[{"name": prompt, "seconds": seconds} for prompt, seconds in PARTS])

@@ -1,6 +1,6 @@
 """Rigs whose bones are moved by others, the controls. Which these are is data, in the rig's map under "controls"."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,10 +42,15 @@ class Controls:
     switches: tuple[Switch, ...]
 
 
-def read_controls(description: Mapping[str, Any]) -> Controls:
-    """The controls that a map describes. A switch has a "value" where it is the same for both kinds of limbs, else one for each."""
+def read_controls(description: Mapping[str, Any], names: Collection[str] = ()) -> Controls:
+    """The controls that a map describes; of those with several names, which they have in different versions, the one among `names`.
+
+    A switch has a "value" where it is the same for both kinds of limbs, else one for each.
+    """
+    fk = {joint: (bone,) if isinstance(bone, str) else tuple(bone) for joint, bone in description["fk"].items()}
     switches = (
         Switch(s["bone"], s["property"], {kind: s.get(kind, s.get("value")) for kind in ("FK", "IK")}) for s in description["switches"]
     )
     ik = {joint: Goal(goal["bone"], goal.get("pole"), tuple(goal.get("chain", ()))) for joint, goal in description["ik"].items()}
-    return Controls(description["root"], description["body"], dict(description["fk"]), ik, tuple(switches))
+    turned = {joint: next((bone for bone in bones if bone in names), bones[0]) for joint, bones in fk.items()}
+    return Controls(description["root"], description["body"], turned, ik, tuple(switches))

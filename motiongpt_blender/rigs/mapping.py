@@ -96,10 +96,10 @@ def _own_mapping(armature: bpy.types.Object) -> Mapping:
         raise MotionGPTError(Code.INVALID_PARAMS, f"{armature.name} has no bones {', '.join(gone)} any more.", remedy)
     if missing := missing_joints(bones):
         raise MotionGPTError(Code.INVALID_PARAMS, f"{armature.name} has no bone for {', '.join(missing)}.", remedy)
-    controls = next((rig_map.controls for rig_map in rig_maps() if rig_map.name == character.kind), None)
-    controls = fitting_controls(controls, bones, armature.data.bones.keys())
+    described = next((rig_map.controls for rig_map in rig_maps() if rig_map.name == character.kind), None)
+    controls = fitting_controls(described, bones, armature.data.bones.keys())
     places = spread_spine(bones)
-    return Mapping(character.kind, character.confidence, {places[joint]: bone for joint, bone in bones.items()}, controls)
+    return Mapping(character.kind, character.confidence, {places[joint]: bone for joint, bone in bones.items()}, *controls)
 
 
 def _keep(armature: bpy.types.Object, mapping: Mapping) -> None:

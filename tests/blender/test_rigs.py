@@ -93,6 +93,25 @@ def test_controls_of_a_generated_rigify_rig(limbs):
     assert not any(name in path for path in keyed for name in ("ORG-", "DEF-"))
 
 
+def without_toe_goals(metarig: bpy.types.Object) -> None:
+    """As Rigify itself has it at first, and had it before Blender 3.1."""
+    for side in "LR":
+        metarig.pose.bones[f"thigh.{side}"].rigify_parameters.extra_ik_toe = False
+
+
+@pytest.mark.parametrize("limbs", ["FK", "IK"])
+def test_controls_of_a_rigify_rig_whose_toes_have_no_goals(limbs):
+    rig, clip = build_rigify(True, without_toe_goals), loose()
+    rig.motiongpt.limbs = limbs
+    action = key(rig, clip)
+    degrees, millimetres = round_trip_errors(rig, clip)
+    assert degrees < 0.05
+    assert millimetres < 0.2
+    keyed = {curve.data_path for curve in action.layers[0].strips[0].channelbags[0].fcurves}
+    assert 'pose.bones["toe.L"].rotation_quaternion' in keyed
+    assert ('pose.bones["foot_ik.L"].location' in keyed) == (limbs == "IK")
+
+
 def pose_by_ik(rig: bpy.types.Object) -> None:
     """With the controls that a generated rig has at first; limbs bend, and its solver makes them a little shorter."""
     turn = rotations.from_vector(np.array([0.3, 0.1, -0.2]))

@@ -217,8 +217,23 @@ def test_controls_follow_the_joints(tmp_path: Path):
 @pytest.mark.parametrize(
     "changed", [{"root": "gone"}, {"body": "gone"}, {"fk": {"pelvis": "gone"}}, {"ik": {"left_wrist": {"bone": "gone"}}}]
 )
-def test_rig_without_all_of_its_controls_has_none(tmp_path: Path, changed: dict):
+def test_rig_without_all_of_its_controls_has_none_and_is_said_to_lack_one(tmp_path: Path, changed: dict):
     _, bones, _ = read_tree("unreal_4")
     mapping = match_map("Anna", bones, with_controls(tmp_path, **changed))
     assert mapping.controls is None
+    assert mapping.lacks == ("gone",)
     assert len(mapping.bones) == len(SMPL)
+
+
+def test_control_may_have_one_of_several_names(tmp_path: Path):
+    _, bones, _ = read_tree("unreal_4")
+    mapping = match_map("Anna", bones, with_controls(tmp_path, fk={"pelvis": ["gone", "pelvis", "spine_01"]}))
+    assert mapping.controls is not None
+    assert mapping.controls.fk == {"pelvis": "pelvis"}
+
+
+def test_toes_need_no_goal(tmp_path: Path):
+    _, bones, _ = read_tree("unreal_4")
+    mapping = match_map("Anna", bones, with_controls(tmp_path, ik={**CONTROLS["ik"], "left_foot": {"bone": "gone"}}))
+    assert mapping.controls is not None
+    assert "left_foot" not in mapping.controls.ik

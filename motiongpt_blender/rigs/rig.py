@@ -53,7 +53,13 @@ def read_rig(armature: bpy.types.Object) -> Rig:
     joints = tuple(joint for joint, name in enumerate(SMPL.joints) if name in mapping.bones)
     bones = tuple(mapping.bones[SMPL.joints[joint]] for joint in joints)
     told = json.loads(armature.motiongpt.t_pose or "{}")  # rotation and head of each bone, in armature space
-    is_told = told.keys() >= set(bones)
+    is_told = bool(told)
+    if is_told and (unknown := [bone for bone in bones if bone not in told]):
+        raise MotionGPTError(
+            Code.INVALID_PARAMS,
+            f"The T-pose that you told of {armature.name} does not have its bones {', '.join(unknown)}.",
+            "Press Use Rest Pose under Character, and tell the T-pose again if it is not the rest pose.",
+        )
     heads = [told[bone][1] if is_told else armature.data.bones[bone].head_local for bone in bones]
     at = {SMPL.joints[joint]: np.array(head) for joint, head in zip(joints, heads, strict=True)}
     feet = [armature.pose.bones[bone].head for bone, joint in zip(bones, joints, strict=True) if SMPL.joints[joint].endswith("foot")]
@@ -73,10 +79,9 @@ def read_rig(armature: bpy.types.Object) -> Rig:
 
 def tell_t_pose(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None:
     """Keep with the armature that its evaluated pose is the T-pose; MotionGPTError if it is no character's, or does not stand."""
-    bones = find_mapping(armature).bones.values()
     posed = armature.evaluated_get(depsgraph).pose.bones
     before = armature.motiongpt.t_pose
-    told = {name: (tuple(posed[name].matrix.to_quaternion()), tuple(posed[name].head)) for name in bones}
+    told = {bone.name: (tuple(bone.matrix.to_quaternion()), tuple(bone.head)) for bone in posed}  # of all: others may become joints
     armature.motiongpt.t_pose = json.dumps(told)
     try:
         read_rig(armature)

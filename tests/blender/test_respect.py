@@ -58,6 +58,22 @@ def test_told_t_pose_is_read_as_the_t_pose():
     assert degrees_between(read_pose(rig)[0], np.tile(rotations.IDENTITY, (22, 1))) > 10
 
 
+def test_told_t_pose_stays_told_when_other_bones_become_joints():
+    rig = add_rig()
+    rig.pose.bones["left_shoulder"].rotation_quaternion = rotations.from_vector(np.array([0.3, 0.2, -0.5]))
+    edit(rig, lambda bones: [setattr(bones.new("chest"), "tail", (0, 0, 1))])
+    rig.motiongpt.t_pose = ""
+    bpy.ops.motiongpt.detect_rig()
+    rig.motiongpt.bones.spine2 = ""
+    bpy.ops.motiongpt.tell_t_pose()
+    rig.motiongpt.bones.spine2 = "spine2"
+    assert degrees_between(read_pose(rig)[0], np.tile(rotations.IDENTITY, (22, 1))) < 0.01
+    edit(rig, lambda bones: setattr(bones["spine2"], "name", "stomach"))
+    rig.motiongpt.bones.spine2 = "stomach"
+    with pytest.raises(Exception, match=r"does not have its bones stomach\. Press Use Rest Pose"):
+        read_pose(rig)
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("root_motion", ["ROOT_BONE", "OBJECT"])
 @pytest.mark.parametrize("name", ["smplx", "unreal_4"])

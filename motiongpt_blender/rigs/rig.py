@@ -16,7 +16,7 @@ from ...backend.motion.skeleton import SMPL
 from ...backend.protocol.errors import Code, MotionGPTError
 from .controls import Controls
 from .mapping import find_mapping
-from .stance import Stance, find_stance
+from .stance import Stance, find_stance, pelvis_at
 
 SPINE = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")
 
@@ -26,7 +26,8 @@ class Rig:
     """What mapping and rest pose of an armature say once and for all.
 
     `bones` are the names of the bones that are read, `joints` for each the index of its joint, in the skeleton's order, `rest (n, 4)`
-    their rotations in the canonical frame at rest and `heads (n, 3)` their places there.
+    their rotations in the canonical frame at rest and `heads (n, 3)` the joints' places there, which are those of the bones; the pelvis
+    alone may lie elsewhere, at `pelvis (3,)` in the frame of its bone.
     """
 
     bones: tuple[str, ...]
@@ -35,6 +36,7 @@ class Rig:
     stance: Stance
     rest: np.ndarray
     heads: np.ndarray
+    pelvis: np.ndarray
 
     @property
     def scale(self) -> float:
@@ -74,7 +76,10 @@ def read_rig(armature: bpy.types.Object) -> Rig:
     if is_told:
         posed = rotations.multiply(stance.to_canonical, np.array([told[bone][0] for bone in bones]))
         stance.turns[list(joints)] = rotations.multiply(posed, rotations.inverse(rest))
-    return Rig(bones, joints, mapping.controls, stance, rest, heads)
+    pelvis = pelvis_at(*heads[:3], turn=rotations.inverse(stance.turns[0]))
+    off = rotations.rotate(rotations.inverse(rest[0]), pelvis - heads[0])
+    heads[0] = pelvis
+    return Rig(bones, joints, mapping.controls, stance, rest, heads, off)
 
 
 def tell_t_pose(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None:
@@ -94,7 +99,7 @@ def read_pose(rig: Rig, armature: bpy.types.Object, depsgraph: bpy.types.Depsgra
     """The evaluated pose: canonical parent-relative rotations `(22, 4)` and root translation `(3,)` in metres."""
     posed = armature.evaluated_get(depsgraph).pose.bones
     turned, heads = read_bones(rig.stance, [posed[bone] for bone in rig.bones])
-    return SMPL.to_local(turns_of_joints(rig, turned)), heads[0]
+    return SMPL.to_local(turns_of_joints(rig, turned)), heads[0] + rotations.rotate(turned[0], rig.pelvis)
 
 
 def read_bones(stance: Stance, bones: list[bpy.types.PoseBone]) -> tuple[np.ndarray, np.ndarray]:

@@ -23,6 +23,7 @@ from rigs import (
 FRAMES = 4
 MotionGPTError = module("backend.protocol.errors").MotionGPTError
 mapping = module("motiongpt_blender.rigs.mapping")
+read_rig = module("motiongpt_blender.rigs.rig").read_rig
 
 
 def joint_bone(rig: bpy.types.Object, joint: str) -> str:
@@ -149,6 +150,21 @@ def test_pose_held_by_ik_is_where_the_clip_starts(limbs):
     degrees, millimetres = round_trip_errors(rig, clip)
     assert degrees < 0.05
     assert millimetres < 0.2
+
+
+def test_body_lies_where_it_is_said_to_though_what_moves_it_is_far_below_its_hips():
+    """As the centre of MikuMikuDance's models is."""
+    rig = build_rig("mmd")
+    local = np.tile(rotations.IDENTITY, (2, len(SMPL), 1))
+    local[:, 0] = rotations.about(np.array([1.0, 0.0, 0.0]), -np.pi / 2)
+    root = np.array([[0.0, 0.12, 0.0], [0.3, 0.12, 0.2]])
+    key(rig, Clip(local, root, np.zeros((2, 4), dtype=bool), 24.0, SMPL))
+    for frame in range(2):
+        bones, clip = posed_bones(rig, 1 + frame), SMPL.forward(local[frame], root[frame])
+        hips = np.mean([bones[f"{side}足"][:3, 3] for side in "左右"], axis=0)
+        expected = clip[[SMPL.index("left_hip"), SMPL.index("right_hip")]].mean(axis=0)
+        assert read_rig(rig).stance.place(hips) == pytest.approx(expected, abs=1e-4)
+        assert read_pose(rig)[1] == pytest.approx(root[frame], abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["mixamo", "unreal_5", "biped", "daz_genesis_8", "unity", "unknown", "cmu_bvh"])

@@ -113,6 +113,20 @@ def test_controls_of_a_rigify_rig_whose_toes_have_no_goals(limbs):
     assert ('pose.bones["foot_ik.L"].location' in keyed) == (limbs == "IK")
 
 
+def named_neck_and_head(metarig: bpy.types.Object) -> None:
+    for old, new in (("spine.004", "neck"), ("spine.006", "head")):
+        metarig.data.bones[old].name = new
+
+
+def test_controls_of_a_rigify_rig_whose_head_is_called_so():
+    rig, clip = build_rigify(True, named_neck_and_head), loose()
+    assert mapping.find_mapping(rig).kind == "Rigify"
+    key(rig, clip)
+    degrees, millimetres = round_trip_errors(rig, clip)
+    assert degrees < 0.05
+    assert millimetres < 0.2
+
+
 def pose_by_ik(rig: bpy.types.Object) -> None:
     """With the controls that a generated rig has at first; limbs bend, and its solver makes them a little shorter."""
     turn = rotations.from_vector(np.array([0.3, 0.1, -0.2]))

@@ -317,7 +317,10 @@ def _neck_and_head(
         below = [
             child
             for child in bones.children[bone]
-            if child not in arms and abs(plane.side(bones.heads[child])) < _MIRRORED * leg and (bones.tails[child] - shoulders) @ up > 0
+            if child not in arms
+            and abs(plane.side(bones.heads[child])) < _MIRRORED * leg
+            and (bones.tails[child] - shoulders) @ up > 0
+            and not _has_twin(bones, plane, child, _MIRRORED * leg)
         ]
         if not below:
             break
@@ -332,6 +335,13 @@ def _neck_and_head(
     lengths = np.linalg.norm(ends - bones.heads[way], axis=-1).max(axis=0) / torso
     head = int(np.argmin(np.abs(heights - _HEAD_HEIGHT) - 0.5 * lengths))  # long, and at the height of heads
     return {"head": way[head]} | ({"neck": way[0]} if head else {})
+
+
+def _has_twin(bones: Bones, plane: _Plane, bone: int, tolerance: float) -> bool:
+    """Whether a bone lies at a side, and another mirrors it."""
+    ends = plane.mirror(np.stack([bones.heads[bone], bones.tails[bone]]))
+    off = np.linalg.norm(bones.heads - ends[0], axis=-1) + np.linalg.norm(bones.tails - ends[1], axis=-1)
+    return bool(abs(plane.side(bones.tails[bone])) > tolerance and off.min() < tolerance)
 
 
 def _is_symmetric(bones: Bones, joints: Joints, plane: _Plane, leg: float) -> bool:

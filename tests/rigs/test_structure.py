@@ -228,7 +228,14 @@ def no_head(made: Person) -> None:
     made.remove("neck")
 
 
-@pytest.mark.parametrize("change", [no_left_leg, short_left_arm, no_head, four_legged], ids=lambda change: change.__name__)
+def shoulders_and_no_head(made: Person) -> None:
+    """As among the controls of a rig, whose head hangs elsewhere."""
+    no_head(made)
+    for side, sign in SIDES:
+        made.add(f"{side} shoulder control", "spine3", made.at("spine3", sign * 0.02, 0.1, 0), made.at("spine3", sign * 0.18, 0.3, 0))
+
+
+@pytest.mark.parametrize("change", [no_left_leg, short_left_arm, no_head, shoulders_and_no_head, four_legged], ids=lambda change: change.__name__)
 def test_what_is_not_built_like_a_person_is_refused(change):
     made = person(fingers=False)
     change(made)

@@ -14,9 +14,7 @@ class MotionGPTBones(bpy.types.PropertyGroup):
     """The name of each joint's bone, empty where there is none."""
 
     __annotations__ = {
-        joint: StringProperty(
-            name=say_joint(joint), description="The bone that starts at this joint and turns with it", override=_KEPT
-        )
+        joint: StringProperty(name=say_joint(joint), description="The bone that starts at this joint and turns with it", override=_KEPT)
         for joint in SMPL.joints
     }
 

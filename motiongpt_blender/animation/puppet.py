@@ -163,8 +163,8 @@ def bones_left_alone(armature: bpy.types.Object) -> dict[str, bpy.types.Constrai
     if mapping.controls:
         return {}
     bones, in_ik = armature.pose.bones, bones_in_ik(armature)
-    turned = {name: turning_constraint(bones[name], in_ik) for joint, name in mapping.bones.items() if joint.endswith(_CARRYING) and name in bones}
-    return {name: constraint for name, constraint in turned.items() if constraint}
+    carrying = [bones[name] for joint, name in mapping.bones.items() if joint.endswith(_CARRYING) and name in bones]
+    return {bone.name: constraint for bone in carrying if (constraint := turning_constraint(bone, in_ik))}
 
 
 def require_free_bones(armature: bpy.types.Object, bones: Collection[str] = ()) -> None:
@@ -174,9 +174,10 @@ def require_free_bones(armature: bpy.types.Object, bones: Collection[str] = ()) 
         return
     mapping, names = find_mapping(armature), ", ".join(held)
     if mapping.lacks:
+        lacks = ", ".join(mapping.lacks)
         raise MotionGPTError(
             Code.INVALID_PARAMS,
-            f"Constraints turn the bones {names} of {armature.name}, and of the controls of {mapping.kind} it lacks {', '.join(mapping.lacks)}.",
+            f"Constraints turn the bones {names} of {armature.name}, and of the controls of {mapping.kind} it lacks {lacks}.",
             "Generate the rig anew with all its controls, or choose the controls that there are under Character.",
         )
     constraints = ", ".join(dict.fromkeys(constraint.name for constraint in held.values()))

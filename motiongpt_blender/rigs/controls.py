@@ -32,7 +32,8 @@ class Switch:
 class Controls:
     """`fk` from joint to the control that turns it, `body` the control that moves and turns all, `root` the one below all.
 
-    `ik` from the joints at the limbs' ends to their goals. `switches` are set, and keyed, with a clip.
+    `ik` from the joints at the limbs' ends to their goals. `switches` are set, and keyed, with a clip. `blended` are bones that are no
+    controls and turn halfway between two joints; others may hang on them.
     """
 
     root: str
@@ -40,6 +41,7 @@ class Controls:
     fk: Mapping[str, str]
     ik: Mapping[str, Goal]
     switches: tuple[Switch, ...]
+    blended: Mapping[str, tuple[str, str]]
 
 
 def read_controls(description: Mapping[str, Any], names: Collection[str] = ()) -> Controls:
@@ -53,4 +55,5 @@ def read_controls(description: Mapping[str, Any], names: Collection[str] = ()) -
     )
     ik = {joint: Goal(goal["bone"], goal.get("pole"), tuple(goal.get("chain", ()))) for joint, goal in description["ik"].items()}
     turned = {joint: next((bone for bone in bones if bone in names), bones[0]) for joint, bones in fk.items()}
-    return Controls(description["root"], description["body"], turned, ik, tuple(switches))
+    blended = {bone: (first, second) for bone, (first, second) in description.get("blended", {}).items() if bone in names}
+    return Controls(description["root"], description["body"], turned, ik, tuple(switches), blended)

@@ -10,6 +10,7 @@ from rigs import (
     Clip,
     build_rig,
     build_rigify,
+    edit,
     key,
     posed_bones,
     read_pose,
@@ -125,6 +126,37 @@ def test_controls_of_a_rigify_rig_whose_head_is_called_so():
     degrees, millimetres = round_trip_errors(rig, clip)
     assert degrees < 0.05
     assert millimetres < 0.2
+
+
+def with_three_spine_bones(metarig: bpy.types.Object) -> None:
+    def dissolve(bones) -> None:
+        bones["spine.003"].use_connect = False
+        bones["spine.001"].tail = bones["spine.002"].tail
+        bones.remove(bones["spine.002"])
+        bones["spine.003"].parent, bones["spine.003"].use_connect = bones["spine.001"], True
+
+    edit(metarig, dissolve)
+
+
+def test_controls_of_a_rigify_rig_with_three_spine_bones():
+    """Whose arms hang halfway between two of them."""
+    rig, clip = build_rigify(True, with_three_spine_bones), loose()
+    key(rig, clip)
+    degrees, millimetres = round_trip_errors(rig, clip)
+    assert degrees < 0.05
+    assert millimetres < 0.2
+    for control in ("spine_fk.001", "spine_fk.003", "hips", "shoulder.L"):
+        bone = rig.pose.bones[control]
+        bone.rotation_mode, bone.rotation_quaternion = "QUATERNION", rotations.from_vector(np.array([0.2, 0.1, -0.2]))
+    rig.animation_data_clear()
+    bpy.context.view_layer.update()
+    before = posed_bones(rig)
+    local, root = some_motion(12)
+    local[0], root[0] = read_pose(rig)
+    key(rig, Clip(local, root, np.ones((12, 4), dtype=bool), 24.0, SMPL), fixed=(0,))
+    after = posed_bones(rig, 1)
+    for bone in mapping.find_mapping(rig).bones.values():
+        assert np.linalg.norm((after[bone] - before[bone])[:3, 3]) < 1e-3, bone
 
 
 def pose_by_ik(rig: bpy.types.Object) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..backend.protocol import messages
 from ..backend.protocol.errors import Code, MotionGPTError
-from .animation.puppet import read_origin
+from .animation.puppet import read_origin, require_free_bones
 from .keyed import selected_bones
 from .orders import Delivery, Keys, Order
 from .path import floor_path
@@ -24,8 +24,10 @@ def make_order(
 ) -> Order:
     """The order of clips for `armature` at the current frame; `segments` go before the prompt and length that are asked for.
 
-    MotionGPTError if it cannot be: no prompt and no pose, no length or more than `longest` seconds, a pose outside the clip.
+    MotionGPTError if it cannot be: no prompt and no pose, no length or more than `longest` seconds, a pose outside the clip, bones
+    that cannot be keyed.
     """
+    require_free_bones(armature, _bones(armature, asked))
     fps = scene_rate(context.scene)
     listed = {pose.frame: pose for pose in map(to_pose, asked.key_poses)}
     start = min(listed) if asked.length == "POSES" and listed else context.scene.frame_current
@@ -67,8 +69,9 @@ def make_inbetween_order(
 ) -> Order:
     """The order of what lies between the keyed poses at `frames` of the scene, in time order.
 
-    MotionGPTError if there is nothing between them, or more than `longest` seconds.
+    MotionGPTError if there is nothing between them, or more than `longest` seconds, or if bones cannot be keyed.
     """
+    require_free_bones(armature, _bones(armature, asked))
     if frames[-1] - frames[0] < len(frames):
         raise MotionGPTError(
             Code.INVALID_PARAMS, "There is no frame between the selected keys.", "Select keys that lie further apart in time."

@@ -5,6 +5,7 @@ import bpy
 from bpy.props import EnumProperty, FloatProperty, PointerProperty, StringProperty
 
 from ..backend.motion.skeleton import SMPL
+from .rigs.bones import say_joint
 
 _KEPT = {"LIBRARY_OVERRIDABLE"}  # by a character that is a library override
 
@@ -13,9 +14,7 @@ class MotionGPTBones(bpy.types.PropertyGroup):
     """The name of each joint's bone, empty where there is none."""
 
     __annotations__ = {
-        joint: StringProperty(
-            name=joint.replace("_", " ").title(), description="The bone that starts at this joint and turns with it", override=_KEPT
-        )
+        joint: StringProperty(name=say_joint(joint), description="The bone that starts at this joint and turns with it", override=_KEPT)
         for joint in SMPL.joints
     }
 
@@ -23,7 +22,7 @@ class MotionGPTBones(bpy.types.PropertyGroup):
 class MotionGPTCharacter(bpy.types.PropertyGroup):
     """`kind`, `confidence` and `bones` are the animator's own mapping; with an empty kind, detection decides.
 
-    `t_pose` holds the joints' bones in the pose that the animator said is the T-pose, as JSON, because Blender keeps what a library
+    `t_pose` holds the bones in the pose that the animator said is the T-pose, as JSON, because Blender keeps what a library
     override says in place of the library in single properties only; while it is empty, the rest pose decides.
     """
 

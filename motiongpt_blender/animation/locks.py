@@ -1,5 +1,6 @@
 """What must not be keyed: locked channels, those with a driver, and rotations that constraints replace."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import bpy
@@ -23,12 +24,12 @@ class Lock:
         return self.as_euler and len(self.elements) == 3
 
 
-def rotation_lock(bone: bpy.types.PoseBone, in_ik: set[str]) -> Lock:
-    """What is locked of a bone's rotation; `in_ik` are the bones that IK turns."""
+def rotation_lock(bone: bpy.types.PoseBone, in_ik: Mapping[str, bpy.types.Constraint]) -> Lock:
+    """What is locked of a bone's rotation; `in_ik` has the bones that IK turns."""
     name, count = rotation_property(bone.rotation_mode)
     locked = {axis for axis in range(3) if bone.lock_rotation[axis]}
     driven = set(_driven(bone, name, count))
-    if bone.name in in_ik or any(map(_replaces_rotation, bone.constraints)) or len(locked) == 3 or len(driven) == count:
+    if turning_constraint(bone, in_ik) or len(locked) == 3 or len(driven) == count:
         return Lock((0, 1, 2), as_euler=True)
     if count == 4 and bone.lock_rotations_4d:
         locked = {axis + 1 for axis in locked} | ({0} if bone.lock_rotation_w else set())
@@ -59,15 +60,25 @@ def location_lock(owner: bpy.types.PoseBone | bpy.types.Object) -> tuple[int, ..
     return tuple(sorted({axis for axis in range(3) if owner.lock_location[axis]} | set(_driven(owner, "location", 3))))
 
 
-def bones_in_ik(armature: bpy.types.Object) -> set[str]:
-    """The bones that IK constraints turn."""
-    names = set()
+def bones_in_ik(armature: bpy.types.Object) -> dict[str, bpy.types.Constraint]:
+    """The bones that IK constraints turn, each with its constraint."""
+    turned = {}
     for bone in armature.pose.bones:
         for constraint in bone.constraints:
             if constraint.type == "IK" and constraint.target and not constraint.mute and constraint.influence > 0:
                 chain = [bone, *bone.parent_recursive]
-                names.update(link.name for link in chain[: constraint.chain_count or None])
-    return names
+                turned |= {link.name: constraint for link in chain[: constraint.chain_count or None]}
+    return turned
+
+
+def turning_constraint(bone: bpy.types.PoseBone, in_ik: Mapping[str, bpy.types.Constraint]) -> bpy.types.Constraint | None:
+    """The constraint that leaves nothing of a bone's own rotation, if any; `in_ik` has the bones that IK turns."""
+    return in_ik.get(bone.name) or next(filter(_replaces_rotation, bone.constraints), None)
+
+
+def follows_bones(constraint: bpy.types.Constraint) -> bool:
+    """Whether a constraint has a bone follow others, such as controls, and not an object in the scene."""
+    return constraint.type == "ARMATURE" or bool(constraint.subtarget and constraint.target.type == "ARMATURE")
 
 
 def _driven(owner: bpy.types.PoseBone | bpy.types.Object, name: str, count: int) -> list[int]:

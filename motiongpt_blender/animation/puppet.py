@@ -1,7 +1,7 @@
 """What is read of a character before clips are put on it, so that working them out needs nothing of Blender's data."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import bpy
@@ -18,8 +18,9 @@ from ..rigs.retarget import Ground
 from ..rigs.rig import Rig, read_bones, read_pose, read_rig
 from .action import Channel, read_value, set_value
 from .channels import rotation_property
-from .locks import Lock, bones_in_ik, location_lock, rotation_lock
+from .locks import Lock, bones_in_ik, follows_bones, location_lock, rotation_lock, turning_constraint
 
+_CARRYING = ("pelvis", "hip", "knee", "shoulder", "elbow")  # without keys on the bones of these a clip is not to be recognised
 _SAME = np.radians(0.1)  # how far apart joints of the same pose are
 
 
@@ -122,7 +123,7 @@ def _read(
     rig: Rig, body: Body, whole: Body, switches: Sequence[Channel], armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph
 ) -> Puppet:
     posed = armature.evaluated_get(depsgraph).pose.bones
-    in_ik = set() if rig.controls else bones_in_ik(armature)
+    in_ik = {} if rig.controls else bones_in_ik(armature)
     return Puppet(
         rig,
         body,
@@ -140,7 +141,7 @@ def _placing(armature: bpy.types.Object, posed: bpy.types.PoseBone) -> Placing:
     return Placing(posed.name, np.linalg.inv(location_space(posed)), location_lock(armature.pose.bones[posed.name]))
 
 
-def _turning(owner: bpy.types.PoseBone | bpy.types.Object, in_ik: set[str]) -> Turning:
+def _turning(owner: bpy.types.PoseBone | bpy.types.Object, in_ik: Mapping[str, bpy.types.Constraint]) -> Turning:
     name, _ = rotation_property(owner.rotation_mode)
     return Turning(owner.rotation_mode, np.array(getattr(owner, name)), rotation_lock(owner, in_ik))
 
@@ -154,6 +155,37 @@ def read_origin(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> t
         return ()
     turned, _ = rotation_property((shown.pose.bones[root] if root else shown).rotation_mode)
     return tuple(OriginValue(root, name, read_value(shown, root, name)) for name in ("location", turned))
+
+
+def bones_left_alone(armature: bpy.types.Object) -> dict[str, bpy.types.Constraint]:
+    """The bones of hips, upper and lower limbs that get no keys, each with the constraint that turns it instead."""
+    mapping = find_mapping(armature)
+    if mapping.controls:
+        return {}
+    bones, in_ik = armature.pose.bones, bones_in_ik(armature)
+    carrying = [bones[name] for joint, name in mapping.bones.items() if joint.endswith(_CARRYING) and name in bones]
+    return {bone.name: constraint for bone in carrying if (constraint := turning_constraint(bone, in_ik))}
+
+
+def require_free_bones(armature: bpy.types.Object, bones: Collection[str] = ()) -> None:
+    """MotionGPTError if a clip would not be seen because hips or limbs, as far as they are among `bones`, follow bones without keys."""
+    held = {name: c for name, c in bones_left_alone(armature).items() if follows_bones(c) and (name in bones or not bones)}
+    if not held:
+        return
+    mapping, names = find_mapping(armature), ", ".join(held)
+    if mapping.lacks:
+        lacks = ", ".join(mapping.lacks)
+        raise MotionGPTError(
+            Code.INVALID_PARAMS,
+            f"Constraints turn the bones {names} of {armature.name}, and of the controls of {mapping.kind} it lacks {lacks}.",
+            "Generate the rig anew with all its controls, or choose the controls that there are under Character.",
+        )
+    constraints = ", ".join(dict.fromkeys(constraint.name for constraint in held.values()))
+    raise MotionGPTError(
+        Code.INVALID_PARAMS,
+        f"The bones {names} of {armature.name} are turned by constraints ({constraints}), so they cannot be keyed.",
+        "Mute the constraints, or choose the control bones under Character.",
+    )
 
 
 def _require_free_hips(rig: Rig, armature: bpy.types.Object) -> None:
@@ -173,9 +205,9 @@ def _root(rig: Rig, armature: bpy.types.Object, posed: Mapping[str, bpy.types.Po
     if not name:
         basis = np.array(armature.matrix_basis)[:3, :3]
         mirrored = np.where(np.array(armature.scale) < 0.0, -1.0, 1.0)
-        return RootObject(_turning(armature, set()), np.array(armature.location), basis, mirrored, location_lock(armature))
+        return RootObject(_turning(armature, {}), np.array(armature.location), basis, mirrored, location_lock(armature))
     turned, heads = read_bones(rig.stance, [posed[name]])
-    turning = _turning(armature.pose.bones[name], set())
+    turning = _turning(armature.pose.bones[name], {})
     return RootBone(_placing(armature, posed[name]), turning, heads[0], turned[0], space_of(rig.stance, posed[name]))
 
 

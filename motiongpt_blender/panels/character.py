@@ -7,10 +7,12 @@ import bpy
 
 from ...backend.motion.skeleton import SMPL
 from ...backend.protocol.errors import MotionGPTError
+from ..animation.puppet import bones_left_alone
 from ..operators import mapping as operators
 from ..operators import t_pose
 from ..rigs.character import find_character
 from ..rigs.mapping import Mapping, find_mapping, is_known
+from .text import draw_error, draw_text
 
 _MIDDLE = tuple(joint for joint in SMPL.joints if not joint.startswith(("left", "right")))
 _LEFT = tuple(joint for joint in SMPL.joints if joint.startswith("left"))
@@ -44,10 +46,13 @@ class MOTIONGPT_PT_character(_CharacterPanel):
             row = layout.split(factor=0.7)
             row.label(text=mapping.kind, icon="ARMATURE_DATA")
             row.label(text=f"{mapping.confidence:.0%}", translate=False)
+            if left_alone := bones_left_alone(armature):
+                draw_text(layout, context, f"Turned by constraints, so without keys: {', '.join(left_alone)}.", "INFO")
         elif mapping is None:
             layout.label(text="Looking at its bones", icon="SORTTIME")
         else:
-            layout.label(text="Not recognised", icon="ERROR")
+            layout.label(text="Not recognised", icon="QUESTION")
+            draw_error(layout, context, mapping)
         row = layout.row(align=True)
         if armature.motiongpt.kind:
             row.operator(operators.MOTIONGPT_OT_detect_rig.bl_idname, text="Detect Again", icon="FILE_REFRESH")

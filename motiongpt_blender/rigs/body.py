@@ -291,7 +291,7 @@ def _bones(rig: Rig, posed: Bones) -> list[_Node]:
 
 
 def _controls(rig: Rig, controls: Controls, limbs: Limbs) -> list[_Node]:
-    """The controls of body and joints, and with IK the goals in place of the limbs'."""
+    """The controls of body and joints, and with IK the goals in place of the limbs', and what else is turned by these."""
     goals = {SMPL.index(joint): goal for joint, goal in controls.ik.items()} if limbs == "IK" else {}
     ruled = {link for joint, goal in goals.items() for link in (limb_of(joint) if goal.pole else (joint,))}
     nodes = [_Node(controls.body, (0, 0), carries=False)] if controls.body != controls.fk["pelvis"] else []
@@ -299,6 +299,10 @@ def _controls(rig: Rig, controls: Controls, limbs: Limbs) -> list[_Node]:
         joint = SMPL.index(name)
         if joint in rig.joints:
             nodes.append(_Node(bone, (joint, joint), keyed=joint not in ruled))
+    for bone, (first, second) in controls.blended.items():
+        joints = SMPL.index(first), SMPL.index(second)
+        if set(joints) <= set(rig.joints):
+            nodes.append(_Node(bone, joints, 0.5, keyed=False, carries=False))
     return nodes + [_Node(goal.bone, (joint, joint), goal=goal.pole is not None, carries=False) for joint, goal in goals.items()]
 
 

@@ -44,6 +44,11 @@ def missing_joints(joints: Collection[str]) -> list[str]:
     return [joint for joint in REQUIRED if joint not in joints] + ["spine"] * (not any(joint in joints for joint in SPINE))
 
 
+def say_joint(joint: str) -> str:
+    """A joint in the words that the panel has for it."""
+    return joint.replace("_", " ").title()
+
+
 def spread_spine(joints: Collection[str]) -> dict[str, str]:
     """For each of `joints` that whose place it takes: the uppermost of the spine is `spine3`, on which the arms hang."""
     spine = [joint for joint in SPINE if joint in joints]

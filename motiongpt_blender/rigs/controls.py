@@ -1,6 +1,6 @@
 """Rigs whose bones are moved by others, the controls. Which these are is data, in the rig's map under "controls"."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,7 +32,8 @@ class Switch:
 class Controls:
     """`fk` from joint to the control that turns it, `body` the control that moves and turns all, `root` the one below all.
 
-    `ik` from the joints at the limbs' ends to their goals. `switches` are set, and keyed, with a clip.
+    `ik` from the joints at the limbs' ends to their goals. `switches` are set, and keyed, with a clip. `blended` are bones that are no
+    controls and turn halfway between two joints; others may hang on them.
     """
 
     root: str
@@ -40,12 +41,19 @@ class Controls:
     fk: Mapping[str, str]
     ik: Mapping[str, Goal]
     switches: tuple[Switch, ...]
+    blended: Mapping[str, tuple[str, str]]
 
 
-def read_controls(description: Mapping[str, Any]) -> Controls:
-    """The controls that a map describes. A switch has a "value" where it is the same for both kinds of limbs, else one for each."""
+def read_controls(description: Mapping[str, Any], names: Collection[str] = ()) -> Controls:
+    """The controls that a map describes; of those with several names, which they have in different versions, the one among `names`.
+
+    A switch has a "value" where it is the same for both kinds of limbs, else one for each.
+    """
+    fk = {joint: (bone,) if isinstance(bone, str) else tuple(bone) for joint, bone in description["fk"].items()}
     switches = (
         Switch(s["bone"], s["property"], {kind: s.get(kind, s.get("value")) for kind in ("FK", "IK")}) for s in description["switches"]
     )
     ik = {joint: Goal(goal["bone"], goal.get("pole"), tuple(goal.get("chain", ()))) for joint, goal in description["ik"].items()}
-    return Controls(description["root"], description["body"], dict(description["fk"]), ik, tuple(switches))
+    turned = {joint: next((bone for bone in bones if bone in names), bones[0]) for joint, bones in fk.items()}
+    blended = {bone: (first, second) for bone, (first, second) in description.get("blended", {}).items() if bone in names}
+    return Controls(description["root"], description["body"], turned, ik, tuple(switches), blended)

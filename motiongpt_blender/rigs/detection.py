@@ -10,11 +10,13 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from ...backend.motion.skeleton import SMPL
 from ...backend.protocol.errors import Code, MotionGPTError
-from .bones import REQUIRED, Bones, missing_joints, spread_spine
+from .bones import OPTIONAL, REQUIRED, Bones, missing_joints, say_joint, spread_spine
 from .controls import Controls, read_controls
 from .structure import find_by_structure, find_twin
 
@@ -30,14 +32,14 @@ Key = tuple[str, str]  # side ("" for neither) and the rest of the name
 
 @dataclass(frozen=True)
 class RigMap:
-    """One kind of rig: the names that the bone of each joint may have, and the controls where there are such.
+    """One kind of rig: the names that the bone of each joint may have, and what the file says of its controls where there are such.
 
     The animator's `own` maps come before the others.
     """
 
     name: str
     bones: dict[str, tuple[str, ...]]
-    controls: Controls | None
+    controls: dict[str, Any] | None
     path: Path
     own: bool = False
 
@@ -56,13 +58,14 @@ class Mapping:
     """The bones of an armature that are joints: `bones` from joint to bone name, read and (without `controls`) written.
 
     `kind` is the map's name, `confidence` 0 to 1. Spine joints (but one), neck, collars and feet may be missing. `controls` are
-    the bones that are written in place of `bones` on rigs that have such.
+    the bones that are written in place of `bones` on rigs that have such; `lacks` are those for want of which such a rig has none.
     """
 
     kind: str
     confidence: float
     bones: dict[str, str]
     controls: Controls | None = None
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,10 @@ class _Candidate:
         return sum(self._hangs(joint) for joint in self.found) / len(SMPL)
 
     def mapping(self, bones: Bones) -> Mapping:
-        controls = fitting_controls(self.rig_map.controls, self.found, bones.names)
         places = spread_spine(self.found)
         joints = {places[joint]: bone for joint, bone in self.found.items()}
-        return Mapping(self.rig_map.name, self.confidence, _named(bones, joints), controls)
+        controls = fitting_controls(self.rig_map.controls, self.found, bones.names)
+        return Mapping(self.rig_map.name, self.confidence, _named(bones, joints), *controls)
 
     def _hangs(self, joint: str) -> bool:
         above = self._above(joint)
@@ -128,27 +131,43 @@ def load_map(path: Path) -> RigMap:
         bones = {joint: (names,) if isinstance(names, str) else tuple(names) for joint, names in fields["bones"].items()}
         if unknown := bones.keys() - set(SMPL.joints):
             raise ValueError(f"there is no joint {', '.join(sorted(unknown))}")
-        return RigMap(str(fields["name"]), bones, read_controls(fields["controls"]) if "controls" in fields else None, path)
+        if shared := find_shared(bones):
+            raise ValueError(f"{shared[0]} is the bone of {' and of '.join(shared[1:])}")
+        if "controls" in fields:
+            read_controls(fields["controls"])
+        return RigMap(str(fields["name"]), bones, fields.get("controls"), path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{path} is not a map of bones: {error}."
         raise MotionGPTError(Code.INVALID_PARAMS, message, "Choose another, or remove the file.") from error
 
 
+def find_shared(bones: dict[str, tuple[str, ...]]) -> tuple[str, str, str] | None:
+    """A bone that two joints have among theirs, and these; None if there is none."""
+    pairs = ((name, *joints) for joints in combinations(bones, 2) for name in bones[joints[0]] if name in bones[joints[1]])
+    return next(pairs, None)
+
+
 def begin_by_hand(bones: Bones, maps: Iterable[RigMap]) -> Mapping:
     """What the likeliest map finds of a rig that is not known, to be completed by hand."""
-    closest = max(_candidates(bones, maps), key=_joints_found)
+    closest = max(_candidates(bones, maps), key=_closeness)
     return Mapping(BY_HAND, closest.confidence, _named(bones, closest.found))
 
 
-def fitting_controls(controls: Controls | None, joints: Collection[str], names: Collection[str]) -> Controls | None:
-    """The controls of these `joints`, if the bones called `names` have them all: a rig that was exported has none left."""
-    if controls is None:
-        return None
-    places = spread_spine(joints)
+def fitting_controls(
+    description: dict[str, Any] | None, joints: Collection[str], names: Collection[str]
+) -> tuple[Controls | None, tuple[str, ...]]:
+    """The controls of these `joints`, if the bones called `names` have them all, and else what they lack: an exported rig has none left.
+
+    A rig may do without the goals of joints that it could lack, such as the toes.
+    """
+    if description is None:
+        return None, ()
+    controls, places = read_controls(description, names), spread_spine(joints)
     fk = {places[joint]: bone for joint, bone in controls.fk.items() if joint in joints}
-    ik = {joint: goal for joint, goal in controls.ik.items() if joint in joints}
-    needed = {controls.root, controls.body, *fk.values(), *(bone for goal in ik.values() for bone in (goal.bone, goal.pole) if bone)}
-    return replace(controls, fk=fk, ik=ik) if needed <= set(names) else None
+    ik = {joint: goal for joint, goal in controls.ik.items() if joint in joints and (goal.bone in names or joint not in OPTIONAL)}
+    needed = (controls.root, controls.body, *fk.values(), *(bone for goal in ik.values() for bone in (goal.bone, goal.pole) if bone))
+    lacks = tuple(bone for bone in needed if bone not in names)
+    return (None, lacks) if lacks else (replace(controls, fk=fk, ik=ik), ())
 
 
 def detect(armature: str, bones: Bones, maps: Iterable[RigMap]) -> Mapping:
@@ -160,7 +179,7 @@ def detect(armature: str, bones: Bones, maps: Iterable[RigMap]) -> Mapping:
         if structure and (best is None or structure[1] > best.confidence):
             return Mapping(BY_STRUCTURE, structure[1], _named(bones, structure[0]))
     if best is None:
-        closest = max(candidates, key=_joints_found, default=None)
+        closest = max(candidates, key=_closeness, default=None)
         if closest is None or 2 * len(closest.found) < len(REQUIRED):
             message = f"{armature} has the bones of no humanoid that is known, and is not built like one."
             raise MotionGPTError(Code.INVALID_PARAMS, message, _REMEDY)
@@ -173,7 +192,7 @@ def match_map(armature: str, bones: Bones, rig_map: RigMap) -> Mapping:
     candidates = list(_candidates(bones, [rig_map]))
     best = _best(candidates)
     if best is None:
-        raise _missing(armature, max(candidates, key=_joints_found))
+        raise _missing(armature, max(candidates, key=_closeness))
     return best.mapping(bones)
 
 
@@ -217,7 +236,7 @@ def _candidates(bones: Bones, maps: Iterable[RigMap]) -> Iterator[_Candidate]:
             for joint, keys in rig_map.keys.items():
                 names = () if prefix else rig_map.bones[joint]
                 places = (*map(exact.get, names), *(index.get((side, prefix + word)) for side, word in keys))
-                if (bone := next((place for place in places if place is not None), None)) is not None:
+                if (bone := next((place for place in places if place not in (None, *found.values())), None)) is not None:
                     found[joint] = bone
             yield _Candidate(rig_map, prefix, found, bones.parents)
 
@@ -245,11 +264,11 @@ def _named(bones: Bones, joints: dict[str, int]) -> dict[str, str]:
     return {joint: bones.names[joints[joint]] for joint in SMPL.joints if joint in joints}
 
 
-def _joints_found(candidate: _Candidate) -> int:
-    return sum(joint in candidate.found for joint in REQUIRED)
+def _closeness(candidate: _Candidate) -> tuple[int, tuple[float, bool, int, int, int]]:
+    return sum(joint in candidate.found for joint in REQUIRED), candidate.rank
 
 
 def _missing(armature: str, candidate: _Candidate) -> MotionGPTError:
-    names = candidate.rig_map.bones
-    lacks = ", ".join(names[joint][0] if joint in names else joint for joint in missing_joints(candidate.found))
-    return MotionGPTError(Code.INVALID_PARAMS, f"{armature} lacks the bones {lacks}.", _REMEDY)
+    lacks = ", ".join(map(say_joint, missing_joints(candidate.found)))
+    message = f"{armature} has no bone for {lacks}. The kind of rig that it is most like is {candidate.rig_map.name}."
+    return MotionGPTError(Code.INVALID_PARAMS, message, _REMEDY)

@@ -5,8 +5,8 @@ import numpy as np
 
 from ...backend.motion.skeleton import SMPL
 from ...backend.protocol.errors import Code, MotionGPTError
-from .bones import Bones, missing_joints, spread_spine
-from .detection import Mapping, begin_by_hand, detect, fitting_controls, match_map, mirror_bones
+from .bones import Bones, missing_joints, say_joint, spread_spine
+from .detection import Mapping, begin_by_hand, detect, find_shared, fitting_controls, match_map, mirror_bones
 from .presets import find_map, remove_map, rig_maps, save_map
 
 __all__ = ["Mapping", "find_mapping"]
@@ -95,11 +95,15 @@ def _own_mapping(armature: bpy.types.Object) -> Mapping:
     if gone := [name for name in bones.values() if name not in armature.data.bones]:
         raise MotionGPTError(Code.INVALID_PARAMS, f"{armature.name} has no bones {', '.join(gone)} any more.", remedy)
     if missing := missing_joints(bones):
-        raise MotionGPTError(Code.INVALID_PARAMS, f"{armature.name} has no bone for {', '.join(missing)}.", remedy)
-    controls = next((rig_map.controls for rig_map in rig_maps() if rig_map.name == character.kind), None)
-    controls = fitting_controls(controls, bones, armature.data.bones.keys())
+        raise MotionGPTError(Code.INVALID_PARAMS, f"{armature.name} has no bone for {', '.join(map(say_joint, missing))}.", remedy)
+    if shared := find_shared({joint: (name,) for joint, name in bones.items()}):
+        bone, first, second = shared
+        message = f"{armature.name} has the bone {bone} for {say_joint(first)} and for {say_joint(second)}."
+        raise MotionGPTError(Code.INVALID_PARAMS, message, "Choose another for one of them under Character, or none where it has none.")
+    described = next((rig_map.controls for rig_map in rig_maps() if rig_map.name == character.kind), None)
+    controls = fitting_controls(described, bones, armature.data.bones.keys())
     places = spread_spine(bones)
-    return Mapping(character.kind, character.confidence, {places[joint]: bone for joint, bone in bones.items()}, controls)
+    return Mapping(character.kind, character.confidence, {places[joint]: bone for joint, bone in bones.items()}, *controls)
 
 
 def _keep(armature: bpy.types.Object, mapping: Mapping) -> None:

@@ -44,7 +44,7 @@ def save_map(name: str, mapping: Mapping) -> None:
         raise MotionGPTError(Code.INVALID_PARAMS, "The preset has no name.", "Give it a name with letters or digits.")
     fields: dict[str, object] = {"name": name.strip(), "bones": mapping.bones}
     if mapping.controls:
-        fields["controls"] = json.loads(find_map(mapping.kind).path.read_text(encoding="utf-8"))["controls"]
+        fields["controls"] = find_map(mapping.kind).controls
     _own_folder().mkdir(parents=True, exist_ok=True)
     write_whole(_own_folder() / f"{stem}.json", json.dumps(fields, ensure_ascii=False, indent=2).encode("utf-8"))
     rig_maps.cache_clear()

@@ -16,7 +16,7 @@ from ...backend.motion.skeleton import SMPL
 from ...backend.protocol.errors import Code, MotionGPTError
 from .controls import Controls
 from .mapping import find_mapping
-from .stance import Stance, find_stance
+from .stance import Stance, find_stance, pelvis_at
 
 SPINE = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")
 
@@ -26,7 +26,8 @@ class Rig:
     """What mapping and rest pose of an armature say once and for all.
 
     `bones` are the names of the bones that are read, `joints` for each the index of its joint, in the skeleton's order, `rest (n, 4)`
-    their rotations in the canonical frame at rest and `heads (n, 3)` their places there.
+    their rotations in the canonical frame at rest and `heads (n, 3)` the joints' places there, which are those of the bones; the pelvis
+    alone may lie elsewhere, at `pelvis (3,)` in the frame of its bone.
     """
 
     bones: tuple[str, ...]
@@ -35,6 +36,7 @@ class Rig:
     stance: Stance
     rest: np.ndarray
     heads: np.ndarray
+    pelvis: np.ndarray
 
     @property
     def scale(self) -> float:
@@ -53,7 +55,13 @@ def read_rig(armature: bpy.types.Object) -> Rig:
     joints = tuple(joint for joint, name in enumerate(SMPL.joints) if name in mapping.bones)
     bones = tuple(mapping.bones[SMPL.joints[joint]] for joint in joints)
     told = json.loads(armature.motiongpt.t_pose or "{}")  # rotation and head of each bone, in armature space
-    is_told = told.keys() >= set(bones)
+    is_told = bool(told)
+    if is_told and (unknown := [bone for bone in bones if bone not in told]):
+        raise MotionGPTError(
+            Code.INVALID_PARAMS,
+            f"The T-pose that you told of {armature.name} does not have its bones {', '.join(unknown)}.",
+            "Press Use Rest Pose under Character, and tell the T-pose again if it is not the rest pose.",
+        )
     heads = [told[bone][1] if is_told else armature.data.bones[bone].head_local for bone in bones]
     at = {SMPL.joints[joint]: np.array(head) for joint, head in zip(joints, heads, strict=True)}
     feet = [armature.pose.bones[bone].head for bone, joint in zip(bones, joints, strict=True) if SMPL.joints[joint].endswith("foot")]
@@ -68,15 +76,17 @@ def read_rig(armature: bpy.types.Object) -> Rig:
     if is_told:
         posed = rotations.multiply(stance.to_canonical, np.array([told[bone][0] for bone in bones]))
         stance.turns[list(joints)] = rotations.multiply(posed, rotations.inverse(rest))
-    return Rig(bones, joints, mapping.controls, stance, rest, heads)
+    pelvis = pelvis_at(*heads[:3], turn=rotations.inverse(stance.turns[0]))
+    off = rotations.rotate(rotations.inverse(rest[0]), pelvis - heads[0])
+    heads[0] = pelvis
+    return Rig(bones, joints, mapping.controls, stance, rest, heads, off)
 
 
 def tell_t_pose(armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None:
     """Keep with the armature that its evaluated pose is the T-pose; MotionGPTError if it is no character's, or does not stand."""
-    bones = find_mapping(armature).bones.values()
     posed = armature.evaluated_get(depsgraph).pose.bones
     before = armature.motiongpt.t_pose
-    told = {name: (tuple(posed[name].matrix.to_quaternion()), tuple(posed[name].head)) for name in bones}
+    told = {bone.name: (tuple(bone.matrix.to_quaternion()), tuple(bone.head)) for bone in posed}  # of all: others may become joints
     armature.motiongpt.t_pose = json.dumps(told)
     try:
         read_rig(armature)
@@ -89,7 +99,7 @@ def read_pose(rig: Rig, armature: bpy.types.Object, depsgraph: bpy.types.Depsgra
     """The evaluated pose: canonical parent-relative rotations `(22, 4)` and root translation `(3,)` in metres."""
     posed = armature.evaluated_get(depsgraph).pose.bones
     turned, heads = read_bones(rig.stance, [posed[bone] for bone in rig.bones])
-    return SMPL.to_local(turns_of_joints(rig, turned)), heads[0]
+    return SMPL.to_local(turns_of_joints(rig, turned)), heads[0] + rotations.rotate(turned[0], rig.pelvis)
 
 
 def read_bones(stance: Stance, bones: list[bpy.types.PoseBone]) -> tuple[np.ndarray, np.ndarray]:

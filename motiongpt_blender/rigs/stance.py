@@ -12,8 +12,10 @@ from ...backend.motion import rotations
 from ...backend.motion.skeleton import SMPL
 
 SIDES = ("left", "right")
+_HIPS = ("pelvis", "left_hip", "right_hip")
 _LEG, _ARM = ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")
 _NEARLY = np.cos(np.radians(25.0))  # a rig that faces nearly along an axis faces along it: bodies are seldom quite symmetric
+_FAR = 0.2  # metres: what is further from the place of the pelvis is not there, as the centre that moves all of an MMD model is not
 _STANDING = 0.25  # of the leg's length: how far from the armature's origin the feet of a rig are that stands on it at rest
 
 
@@ -60,6 +62,7 @@ def find_stance(at: Mapping[str, np.ndarray], posed_feet: np.ndarray, is_t_pose:
     scale = np.mean([_length(rest, side) for side in SIDES]) / _length(_T_POSE, "left")
     if not left.any() or scale <= 0 or rest["pelvis"][1] <= min(rest[f"{side}_ankle"][1] for side in SIDES):
         return None
+    rest["pelvis"] = scale * pelvis_at(*(rest[joint] / scale for joint in _HIPS))
     rest = {f"{side}_foot": rest[f"{side}_ankle"] + _offset(f"{side}_foot") * scale for side in SIDES} | rest
     turns = np.tile(rotations.IDENTITY, (len(SMPL), 1)) if is_t_pose else _turns_to_t_pose(rest)
     height = np.mean([_pelvis_above_foot(rest, side, turns) for side in SIDES])
@@ -69,6 +72,12 @@ def find_stance(at: Mapping[str, np.ndarray], posed_feet: np.ndarray, is_t_pose:
         floor = min(floor, 0.0, key=lambda level: abs(lowest - level))
     origin = up * (floor + height - scale * SMPL.rest_height)
     return Stance(rotations.from_matrix(axes), float(scale), origin, turns)
+
+
+def pelvis_at(pelvis: np.ndarray, left_hip: np.ndarray, right_hip: np.ndarray, turn: np.ndarray = rotations.IDENTITY) -> np.ndarray:
+    """The place of the pelvis, metres: where its bone is, or if that is far from the hips where a person has it, turned by `turn`."""
+    usual = (left_hip + right_hip) / 2 - rotations.rotate(turn, (_offset("left_hip") + _offset("right_hip")) / 2)
+    return usual if np.linalg.norm(pelvis - usual) > _FAR else pelvis
 
 
 def _turns_to_t_pose(rest: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -15,6 +15,7 @@ from .bones import SPINE, Bones, missing_joints, spread_spine
 _LIMB = 0.15  # of the longest chain: shorter ones are no limbs
 _SAME_LENGTH = 0.1  # two chains of a pair differ by less
 _MIRRORED = 0.05  # of a chain's length: how far a mirrored point may be off
+_LOOSELY = (3.0, 0.75)  # so many times as far where a rest pose is not quite symmetric, which is believed so much
 _PLANES = 12  # the likeliest ones are tried
 _BODY = 96  # bones of the longest chains, which tell whether a plane is the right one
 _ARM_TO_LEG = (0.4, 1.6)
@@ -36,8 +37,11 @@ class _Pair:
 
 @dataclass(frozen=True)
 class _Plane:
+    """Points and their mirrored ones may be apart by `slack`, in lengths of chains."""
+
     normal: np.ndarray
     offset: float
+    slack: float
 
     def side(self, points: np.ndarray) -> np.ndarray:
         """Signed distances `(...)` of `points (..., 3)`."""
@@ -81,22 +85,23 @@ def find_by_structure(bones: Bones) -> tuple[Joints, float] | None:
     bones = _with_sound_tails(bones)
     chains = _Chains(bones)
     candidates = _pairs(bones, chains)
-    symmetry = _symmetry(bones, chains, candidates)
-    if symmetry is None:
-        return None
-    plane, share = symmetry
-    pairs = [pair for pair in candidates if _mirrors(bones, chains, pair, plane)]
-    for legs, arms in _legs_and_arms(bones, chains, pairs):
-        joints = _assign(bones, chains, plane, legs, arms)
-        if joints and not missing_joints(joints) and _is_symmetric(bones, joints, plane, legs.length):
-            return joints, share * len(joints) / len(SMPL)
+    for times, trust in ((1.0, 1.0), _LOOSELY):
+        symmetry = _symmetry(bones, chains, candidates, times * _MIRRORED)
+        if symmetry is None:
+            continue
+        plane, share = symmetry
+        pairs = [pair for pair in candidates if _mirrors(bones, chains, pair, plane)]
+        for legs, arms in _legs_and_arms(bones, chains, pairs):
+            joints = _assign(bones, chains, plane, legs, arms)
+            if joints and not missing_joints(joints) and _is_symmetric(bones, joints, plane, legs.length):
+                return joints, trust * share * len(joints) / len(SMPL)
     return None
 
 
 def find_twin(bones: Bones, bone: int) -> int | None:
     """The bone that mirrors `bone`; None if there is none, or the bones have no plane of symmetry."""
     chains = _Chains(bones)
-    symmetry = _symmetry(bones, chains, _pairs(bones, chains))
+    symmetry = _symmetry(bones, chains, _pairs(bones, chains), _MIRRORED)
     if symmetry is None:
         return None
     plane, _ = symmetry
@@ -146,7 +151,7 @@ def _pairs(bones: Bones, chains: _Chains) -> list[_Pair]:
     return sorted(pairs, key=lambda pair: -pair.length)
 
 
-def _symmetry(bones: Bones, chains: _Chains, pairs: list[_Pair]) -> tuple[_Plane, float] | None:
+def _symmetry(bones: Bones, chains: _Chains, pairs: list[_Pair], slack: float) -> tuple[_Plane, float] | None:
     """The plane that mirrors most of the body, and how much of it, 0 to 1; None without any pair that suggests one."""
     body = np.argsort(-chains.length, kind="stable")[:_BODY]
     points = np.vstack([bones.heads[body], chains.tip[body]])
@@ -157,12 +162,12 @@ def _symmetry(bones: Bones, chains: _Chains, pairs: list[_Pair]) -> tuple[_Plane
         width = np.linalg.norm(across)
         if width < _MIRRORED * pair.length:
             continue
-        plane = _Plane(across / width, float((chains.tip[pair.first] + chains.tip[pair.second]) @ across / (2 * width)))
+        plane = _Plane(across / width, float((chains.tip[pair.first] + chains.tip[pair.second]) @ across / (2 * width)), slack)
         if any(abs(plane.normal @ other.normal) > 0.999 for other in planes) or not _mirrors(bones, chains, pair, plane):
             continue
         planes.append(plane)
         distances = np.linalg.norm(plane.mirror(points)[:, None] - points[None], axis=-1).min(axis=1)
-        share = float((distances < _MIRRORED * pair.length).mean())
+        share = float((distances < slack * pair.length).mean())
         if share > best_share:
             best, best_share = plane, share
         if len(planes) == _PLANES:
@@ -174,7 +179,7 @@ def _mirrors(bones: Bones, chains: _Chains, pair: _Pair, plane: _Plane) -> bool:
     """Whether the two chains of a pair mirror each other in `plane`, at their start and at their tip, and lie apart."""
     ends = np.stack([bones.heads[[pair.first, pair.second]], chains.tip[[pair.first, pair.second]]])
     off = np.linalg.norm(plane.mirror(ends[:, 0]) - ends[:, 1], axis=-1)
-    return bool((off < _MIRRORED * pair.length).all() and abs(plane.side(ends[1, 0])) > _MIRRORED * pair.length)
+    return bool((off < plane.slack * pair.length).all() and abs(plane.side(ends[1, 0])) > _MIRRORED * pair.length)
 
 
 def _legs_and_arms(bones: Bones, chains: _Chains, pairs: list[_Pair]) -> list[tuple[_Pair, _Pair]]:
@@ -317,7 +322,10 @@ def _neck_and_head(
         below = [
             child
             for child in bones.children[bone]
-            if child not in arms and abs(plane.side(bones.heads[child])) < _MIRRORED * leg and (bones.tails[child] - shoulders) @ up > 0
+            if child not in arms
+            and abs(plane.side(bones.heads[child])) < _MIRRORED * leg
+            and (bones.tails[child] - shoulders) @ up > 0
+            and not _has_twin(bones, plane, child, _MIRRORED * leg)
         ]
         if not below:
             break
@@ -334,6 +342,13 @@ def _neck_and_head(
     return {"head": way[head]} | ({"neck": way[0]} if head else {})
 
 
+def _has_twin(bones: Bones, plane: _Plane, bone: int, tolerance: float) -> bool:
+    """Whether a bone lies at a side, and another mirrors it."""
+    ends = plane.mirror(np.stack([bones.heads[bone], bones.tails[bone]]))
+    off = np.linalg.norm(bones.heads - ends[0], axis=-1) + np.linalg.norm(bones.tails - ends[1], axis=-1)
+    return bool(abs(plane.side(bones.tails[bone])) > tolerance and off.min() < tolerance)
+
+
 def _is_symmetric(bones: Bones, joints: Joints, plane: _Plane, leg: float) -> bool:
     """Whether the joints of both sides are the same, and their bones mirror each other."""
     left = [joint for joint in joints if joint.startswith("left")]
@@ -341,4 +356,4 @@ def _is_symmetric(bones: Bones, joints: Joints, plane: _Plane, leg: float) -> bo
     if sorted(right) != sorted(joint for joint in joints if joint.startswith("right")):
         return False
     places = bones.heads[[[joints[joint] for joint in side] for side in (left, right)]]
-    return bool((np.linalg.norm(plane.mirror(places[0]) - places[1], axis=-1) < 2 * _MIRRORED * leg).all())
+    return bool((np.linalg.norm(plane.mirror(places[0]) - places[1], axis=-1) < 2 * plane.slack * leg).all())

@@ -69,11 +69,12 @@ def build_rig(name: str) -> bpy.types.Object:
     return rig
 
 
-def build_rigify(generated: bool) -> bpy.types.Object:
-    """Rigify's human, as its metarig or as Blender's own generator makes a rig of it."""
+def build_rigify(generated: bool, change: Callable[[bpy.types.Object], object] = lambda metarig: None) -> bpy.types.Object:
+    """Rigify's human, as its metarig, changed, or as Blender's own generator makes a rig of that."""
     bpy.ops.preferences.addon_enable(module="rigify")
     with contextlib.redirect_stdout(io.StringIO()):
         bpy.ops.object.armature_human_metarig_add()
+        change(bpy.context.object)
         if generated:
             bpy.ops.pose.rigify_generate()
     return bpy.context.object

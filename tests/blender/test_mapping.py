@@ -50,7 +50,8 @@ def test_rigify_is_known_before_and_after_it_is_generated(metarig):
     found = mapping.find_mapping(bpy.context.object)
     assert found.kind == "Rigify"
     original = {joint: f"ORG-{bone}" for joint, bone in mapping.find_mapping(metarig).bones.items()}
-    assert found.bones == original | {"spine1": "spine_fk.001", "spine2": "spine_fk.002", "neck": "neck"}  # their originals blend others
+    controls = {"spine1": "spine_fk.001", "spine2": "spine_fk.002", "spine3": "spine_fk.003", "neck": "neck"}
+    assert found.bones == original | controls  # their originals blend others
     assert found.controls.fk["left_shoulder"] == "upper_arm_fk.L"
 
 
@@ -103,11 +104,11 @@ def test_detecting_again_replaces_edited_bones(rig):
 def test_rig_that_is_not_known_is_completed_by_hand(rig):
     rename(rig, lambda number, name: "odd" if name == "left_elbow" else name)
     edit(rig, lambda bones: bones.remove(bones["right_foot"]))  # so that it is not symmetric either
-    with pytest.raises(MotionGPTError, match=r"lacks the bones left_elbow\. .* under Character"):
+    with pytest.raises(MotionGPTError, match=r"no bone for Left Elbow\. .* like is SMPL\. .* under Character"):
         mapping.find_mapping(rig)
     bpy.ops.motiongpt.detect_rig()
     assert rig.motiongpt.kind == "By Hand"
-    with pytest.raises(MotionGPTError, match="no bone for left_elbow"):
+    with pytest.raises(MotionGPTError, match="no bone for Left Elbow"):
         mapping.find_mapping(rig)
     rig.motiongpt.bones.left_elbow = "odd"
     assert bones_of(rig) == {joint: "odd" if joint == "left_elbow" else joint for joint in SMPL.joints if joint != "right_foot"}
@@ -117,7 +118,7 @@ def test_any_armature_can_be_mapped_by_hand():
     bpy.ops.object.armature_add()
     bpy.ops.motiongpt.detect_rig()
     assert bpy.context.object.motiongpt.kind == "By Hand"
-    with pytest.raises(MotionGPTError, match="no bone for pelvis, left_hip"):
+    with pytest.raises(MotionGPTError, match="no bone for Pelvis, Left Hip"):
         mapping.find_mapping(bpy.context.object)
 
 
@@ -131,7 +132,7 @@ def test_edited_bones_travel_with_the_file(rig, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("joint", "bone", "said"), [("left_hip", "", "no bone for left_hip"), ("left_hip", "gone", "no bones gone any more")]
+    ("joint", "bone", "said"), [("left_hip", "", "no bone for Left Hip"), ("left_hip", "gone", "no bones gone any more")]
 )
 def test_edited_bones_that_do_not_do_are_refused_with_a_remedy(rig, joint, bone, said):
     bpy.ops.motiongpt.detect_rig()
@@ -139,6 +140,13 @@ def test_edited_bones_that_do_not_do_are_refused_with_a_remedy(rig, joint, bone,
     with pytest.raises(MotionGPTError, match=said) as raised:
         mapping.find_mapping(rig)
     assert "Character" in raised.value.remedy
+
+
+def test_bone_that_two_joints_share_is_refused(rig):
+    bpy.ops.motiongpt.detect_rig()
+    rig.motiongpt.bones.spine2 = "spine3"
+    with pytest.raises(MotionGPTError, match=r"has the bone spine3 for Spine2 and for Spine3\. Choose another"):
+        mapping.find_mapping(rig)
 
 
 @pytest.mark.parametrize(("source", "other"), [("left", "right"), ("right", "left")])
@@ -198,7 +206,7 @@ def test_preset_is_loaded_when_asked_for(rig, own_presets):
 
 def test_preset_that_does_not_suit_the_rig_is_refused_and_changes_nothing(rig):
     bpy.ops.motiongpt.detect_rig()
-    with pytest.raises(RuntimeError, match=r"lacks the bones"):
+    with pytest.raises(RuntimeError, match=r"has no bone for .* VRoid"):
         bpy.ops.motiongpt.load_mapping_preset(preset="VRoid")
     assert rig.motiongpt.kind == "SMPL"
 

@@ -208,7 +208,7 @@ def test_names_of_the_official_fbx():
 def test_missing_bones_are_named():
     rig = add_rig()
     edit(rig, lambda bones: [bones.remove(bones[name]) for name in ("left_wrist", "head")])
-    with pytest.raises(MotionGPTError, match=r"lacks the bones head, left_wrist\.") as raised:
+    with pytest.raises(MotionGPTError, match=r"no bone for Head, Left Wrist\.") as raised:
         read_pose(rig)
     assert raised.value.remedy
 

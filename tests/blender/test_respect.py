@@ -3,7 +3,26 @@
 import bpy
 import numpy as np
 import pytest
-from rigs import SMPL, Clip, add_rig, build_rig, degrees_between, edit, key, posed_bones, posed_joints, read_pose, rotations, some_motion
+from installed import module
+from rigs import (
+    SMPL,
+    Clip,
+    add_rig,
+    build_rig,
+    build_rigify,
+    degrees_between,
+    edit,
+    key,
+    posed_bones,
+    posed_joints,
+    read_pose,
+    rotations,
+    some_motion,
+)
+from scripted import ScriptedConnection
+
+messages = module("backend.protocol.messages")
+puppet = module("motiongpt_blender.animation.puppet")
 
 FRAMES = 5
 
@@ -37,6 +56,22 @@ def test_told_t_pose_is_read_as_the_t_pose():
         assert matrix == pytest.approx(before[bone], abs=1e-4)
     bpy.ops.motiongpt.forget_t_pose()
     assert degrees_between(read_pose(rig)[0], np.tile(rotations.IDENTITY, (22, 1))) > 10
+
+
+def test_told_t_pose_stays_told_when_other_bones_become_joints():
+    rig = add_rig()
+    rig.pose.bones["left_shoulder"].rotation_quaternion = rotations.from_vector(np.array([0.3, 0.2, -0.5]))
+    edit(rig, lambda bones: [setattr(bones.new("chest"), "tail", (0, 0, 1))])
+    rig.motiongpt.t_pose = ""
+    bpy.ops.motiongpt.detect_rig()
+    rig.motiongpt.bones.spine2 = ""
+    bpy.ops.motiongpt.tell_t_pose()
+    rig.motiongpt.bones.spine2 = "spine2"
+    assert degrees_between(read_pose(rig)[0], np.tile(rotations.IDENTITY, (22, 1))) < 0.01
+    edit(rig, lambda bones: setattr(bones["spine2"], "name", "stomach"))
+    rig.motiongpt.bones.spine2 = "stomach"
+    with pytest.raises(Exception, match=r"does not have its bones stomach\. Press Use Rest Pose"):
+        read_pose(rig)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -128,3 +163,58 @@ def test_bones_that_inherit_no_rotation(clip):
     for frame in range(FRAMES):
         bpy.context.scene.frame_set(1 + frame)
         assert degrees_between(SMPL.to_global(read_pose(rig)[0]), SMPL.to_global(clip.local[frame])) < 0.01
+
+
+def follow_controls(rig: bpy.types.Object, names: list[str]) -> None:
+    """Bones that copy what others do, as on rigs whose controls no map knows."""
+    edit(rig, lambda bones: [setattr(bones.new(f"control {name}"), "tail", (0, 0, 1)) for name in names])
+    for name in names:
+        constraint = rig.pose.bones[name].constraints.new("COPY_TRANSFORMS")
+        constraint.target, constraint.subtarget = rig, f"control {name}"
+
+
+def legs_on_ik(rig: bpy.types.Object) -> None:
+    """As animators make them by hand."""
+    edit(rig, lambda bones: [setattr(bones.new(f"ik_{side}"), "tail", (0, 0, 1)) for side in "lr"])
+    for side in "lr":
+        constraint = rig.pose.bones[f"calf_{side}"].constraints.new("IK")
+        constraint.target, constraint.subtarget, constraint.chain_count = rig, f"ik_{side}", 2
+
+
+def test_clip_that_would_not_be_seen_is_refused_before_it_is_made(scripted):
+    rig = build_rig("unreal_4")
+    legs_on_ik(rig)
+    said = r"The bones thigh_l, thigh_r, calf_l, calf_r of unreal_4 are turned by constraints \(IK\).* Mute the constraints"
+    with pytest.raises(RuntimeError, match=said):
+        bpy.ops.motiongpt.generate(prompt="walk", seconds=1.0, wait=True)
+    assert not [request for request in ScriptedConnection.requests if isinstance(request, messages.Generate)]
+    for side in "lr":
+        rig.pose.bones[f"calf_{side}"].constraints["IK"].mute = True
+    assert bpy.ops.motiongpt.generate(prompt="walk", seconds=1.0, wait=True) == {"FINISHED"}
+    follow_controls(rig, ["spine_03", "hand_r", "lowerarm_r"])
+    with pytest.raises(RuntimeError, match=r"The bones lowerarm_r of unreal_4 are turned by constraints \(Copy Transforms\)"):
+        bpy.ops.motiongpt.generate(prompt="walk", seconds=1.0, wait=True)
+
+
+def test_bones_that_are_not_asked_for_may_be_held(scripted):
+    rig = build_rig("unreal_4")
+    legs_on_ik(rig)
+    for bone in rig.pose.bones:
+        bone.select = bone.name.startswith(("upperarm", "lowerarm"))
+    bpy.context.scene.motiongpt.only_selected_bones = True
+    assert bpy.ops.motiongpt.generate(prompt="wave", seconds=1.0, wait=True) == {"FINISHED"}
+
+
+def test_limb_that_follows_an_object_is_left_alone_and_told(scripted):
+    rig = build_rig("unreal_4")
+    constraint = rig.pose.bones["calf_l"].constraints.new("IK")
+    constraint.target, constraint.chain_count = bpy.data.objects.new("Pedal", None), 2
+    assert list(puppet.bones_left_alone(rig)) == ["thigh_l", "calf_l"]
+    assert bpy.ops.motiongpt.generate(prompt="walk", seconds=1.0, wait=True) == {"FINISHED"}
+
+
+def test_rig_that_has_lost_some_controls_says_which(scripted):
+    rig = build_rigify(True)
+    edit(rig, lambda bones: bones.remove(bones["hand_ik.L"]))
+    with pytest.raises(RuntimeError, match=r"Constraints turn the bones ORG-thigh.* of Rigify it lacks hand_ik\.L\. Generate the rig anew"):
+        bpy.ops.motiongpt.generate(prompt="walk", seconds=1.0, wait=True)

@@ -10,6 +10,7 @@ from rigs import (
     Clip,
     build_rig,
     build_rigify,
+    edit,
     key,
     posed_bones,
     read_pose,
@@ -23,6 +24,7 @@ from rigs import (
 FRAMES = 4
 MotionGPTError = module("backend.protocol.errors").MotionGPTError
 mapping = module("motiongpt_blender.rigs.mapping")
+read_rig = module("motiongpt_blender.rigs.rig").read_rig
 
 
 def joint_bone(rig: bpy.types.Object, joint: str) -> str:
@@ -93,6 +95,70 @@ def test_controls_of_a_generated_rigify_rig(limbs):
     assert not any(name in path for path in keyed for name in ("ORG-", "DEF-"))
 
 
+def without_toe_goals(metarig: bpy.types.Object) -> None:
+    """As Rigify itself has it at first, and had it before Blender 3.1."""
+    for side in "LR":
+        metarig.pose.bones[f"thigh.{side}"].rigify_parameters.extra_ik_toe = False
+
+
+@pytest.mark.parametrize("limbs", ["FK", "IK"])
+def test_controls_of_a_rigify_rig_whose_toes_have_no_goals(limbs):
+    rig, clip = build_rigify(True, without_toe_goals), loose()
+    rig.motiongpt.limbs = limbs
+    action = key(rig, clip)
+    degrees, millimetres = round_trip_errors(rig, clip)
+    assert degrees < 0.05
+    assert millimetres < 0.2
+    keyed = {curve.data_path for curve in action.layers[0].strips[0].channelbags[0].fcurves}
+    assert 'pose.bones["toe.L"].rotation_quaternion' in keyed
+    assert ('pose.bones["foot_ik.L"].location' in keyed) == (limbs == "IK")
+
+
+def named_neck_and_head(metarig: bpy.types.Object) -> None:
+    for old, new in (("spine.004", "neck"), ("spine.006", "head")):
+        metarig.data.bones[old].name = new
+
+
+def test_controls_of_a_rigify_rig_whose_head_is_called_so():
+    rig, clip = build_rigify(True, named_neck_and_head), loose()
+    assert mapping.find_mapping(rig).kind == "Rigify"
+    key(rig, clip)
+    degrees, millimetres = round_trip_errors(rig, clip)
+    assert degrees < 0.05
+    assert millimetres < 0.2
+
+
+def with_three_spine_bones(metarig: bpy.types.Object) -> None:
+    def dissolve(bones) -> None:
+        bones["spine.003"].use_connect = False
+        bones["spine.001"].tail = bones["spine.002"].tail
+        bones.remove(bones["spine.002"])
+        bones["spine.003"].parent, bones["spine.003"].use_connect = bones["spine.001"], True
+
+    edit(metarig, dissolve)
+
+
+def test_controls_of_a_rigify_rig_with_three_spine_bones():
+    """Whose arms hang halfway between two of them."""
+    rig, clip = build_rigify(True, with_three_spine_bones), loose()
+    key(rig, clip)
+    degrees, millimetres = round_trip_errors(rig, clip)
+    assert degrees < 0.05
+    assert millimetres < 0.2
+    for control in ("spine_fk.001", "spine_fk.003", "hips", "shoulder.L"):
+        bone = rig.pose.bones[control]
+        bone.rotation_mode, bone.rotation_quaternion = "QUATERNION", rotations.from_vector(np.array([0.2, 0.1, -0.2]))
+    rig.animation_data_clear()
+    bpy.context.view_layer.update()
+    before = posed_bones(rig)
+    local, root = some_motion(12)
+    local[0], root[0] = read_pose(rig)
+    key(rig, Clip(local, root, np.ones((12, 4), dtype=bool), 24.0, SMPL), fixed=(0,))
+    after = posed_bones(rig, 1)
+    for bone in mapping.find_mapping(rig).bones.values():
+        assert np.linalg.norm((after[bone] - before[bone])[:3, 3]) < 1e-3, bone
+
+
 def pose_by_ik(rig: bpy.types.Object) -> None:
     """With the controls that a generated rig has at first; limbs bend, and its solver makes them a little shorter."""
     turn = rotations.from_vector(np.array([0.3, 0.1, -0.2]))
@@ -130,6 +196,21 @@ def test_pose_held_by_ik_is_where_the_clip_starts(limbs):
     degrees, millimetres = round_trip_errors(rig, clip)
     assert degrees < 0.05
     assert millimetres < 0.2
+
+
+def test_body_lies_where_it_is_said_to_though_what_moves_it_is_far_below_its_hips():
+    """As the centre of MikuMikuDance's models is."""
+    rig = build_rig("mmd")
+    local = np.tile(rotations.IDENTITY, (2, len(SMPL), 1))
+    local[:, 0] = rotations.about(np.array([1.0, 0.0, 0.0]), -np.pi / 2)
+    root = np.array([[0.0, 0.12, 0.0], [0.3, 0.12, 0.2]])
+    key(rig, Clip(local, root, np.zeros((2, 4), dtype=bool), 24.0, SMPL))
+    for frame in range(2):
+        bones, clip = posed_bones(rig, 1 + frame), SMPL.forward(local[frame], root[frame])
+        hips = np.mean([bones[f"{side}足"][:3, 3] for side in "左右"], axis=0)
+        expected = clip[[SMPL.index("left_hip"), SMPL.index("right_hip")]].mean(axis=0)
+        assert read_rig(rig).stance.place(hips) == pytest.approx(expected, abs=1e-4)
+        assert read_pose(rig)[1] == pytest.approx(root[frame], abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["mixamo", "unreal_5", "biped", "daz_genesis_8", "unity", "unknown", "cmu_bvh"])

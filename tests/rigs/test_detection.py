@@ -12,7 +12,7 @@ import pytest
 from motiongpt.backend.motion.skeleton import SMPL
 from motiongpt.backend.protocol.errors import MotionGPTError
 from motiongpt.motiongpt_blender.rigs import detection
-from motiongpt.motiongpt_blender.rigs.bones import OPTIONAL, Bones, missing_joints
+from motiongpt.motiongpt_blender.rigs.bones import OPTIONAL, Bones, missing_joints, say_joint
 from motiongpt.motiongpt_blender.rigs.detection import canonical, detect, load_map, match_map, mirror_bones
 from trees import NAMES, read_tree
 
@@ -76,7 +76,7 @@ def test_map_names_every_joint_that_is_needed_once(rig_map):
 @pytest.mark.parametrize("joint", sorted(set(SMPL.joints) - OPTIONAL))
 def test_rig_without_a_bone_that_is_needed_is_refused_by_its_name(joint: str):
     _, bones, joints = read_tree("mixamo")
-    with pytest.raises(MotionGPTError, match=rf"Anna lacks the bones {joints[joint].removeprefix('mixamorig:')}\.") as raised:
+    with pytest.raises(MotionGPTError, match=rf"Anna has no bone for {say_joint(joint)}\. .* like is Mixamo") as raised:
         detect("Anna", renamed(bones, lambda name: "other" if name == joints[joint] else name), MAPS)
     assert raised.value.remedy
 
@@ -169,7 +169,16 @@ def test_a_map_is_a_file_and_nothing_else(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"name": "x", "bones": {"tail": "Tail"}}', '{"name": "x", "bones": {"pelvis": 3}}', "\udc80"]
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"name": "x", "bones": {"tail": "Tail"}}',
+        '{"name": "x", "bones": {"pelvis": 3}}',
+        '{"name": "x", "bones": {"spine2": "Chest", "spine3": ["Chest 2", "Chest"]}}',
+        "\udc80",
+    ],
 )
 def test_file_that_is_no_map_is_refused(tmp_path: Path, text: str):
     path = tmp_path / "map.json"
@@ -177,6 +186,16 @@ def test_file_that_is_no_map_is_refused(tmp_path: Path, text: str):
     with pytest.raises(MotionGPTError, match="is not a map of bones") as raised:
         load_map(path)
     assert raised.value.remedy
+
+
+def test_bone_is_that_of_one_joint_however_the_map_spells_it(tmp_path: Path):
+    fields = json.loads(next(rig_map.path for rig_map in MAPS if rig_map.path.stem == "unreal_4").read_text(encoding="utf-8"))
+    fields["bones"]["spine2"] = "Spine 01"
+    path = tmp_path / "map.json"
+    path.write_text(json.dumps(fields), encoding="utf-8")
+    found = match_map("Anna", read_tree("unreal_4")[1], load_map(path)).bones
+    assert found["spine1"] == "spine_01"
+    assert len(set(found.values())) == len(found) == 21
 
 
 CONTROLS = {
@@ -217,8 +236,23 @@ def test_controls_follow_the_joints(tmp_path: Path):
 @pytest.mark.parametrize(
     "changed", [{"root": "gone"}, {"body": "gone"}, {"fk": {"pelvis": "gone"}}, {"ik": {"left_wrist": {"bone": "gone"}}}]
 )
-def test_rig_without_all_of_its_controls_has_none(tmp_path: Path, changed: dict):
+def test_rig_without_all_of_its_controls_has_none_and_is_said_to_lack_one(tmp_path: Path, changed: dict):
     _, bones, _ = read_tree("unreal_4")
     mapping = match_map("Anna", bones, with_controls(tmp_path, **changed))
     assert mapping.controls is None
+    assert mapping.lacks == ("gone",)
     assert len(mapping.bones) == len(SMPL)
+
+
+def test_control_may_have_one_of_several_names(tmp_path: Path):
+    _, bones, _ = read_tree("unreal_4")
+    mapping = match_map("Anna", bones, with_controls(tmp_path, fk={"pelvis": ["gone", "pelvis", "spine_01"]}))
+    assert mapping.controls is not None
+    assert mapping.controls.fk == {"pelvis": "pelvis"}
+
+
+def test_toes_need_no_goal(tmp_path: Path):
+    _, bones, _ = read_tree("unreal_4")
+    mapping = match_map("Anna", bones, with_controls(tmp_path, ik={**CONTROLS["ik"], "left_foot": {"bone": "gone"}}))
+    assert mapping.controls is not None
+    assert "left_foot" not in mapping.controls.ik

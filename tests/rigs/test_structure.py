@@ -203,6 +203,26 @@ def test_what_is_missing_makes_it_less_sure():
     assert found[1] == pytest.approx(20 / len(SMPL))
 
 
+@pytest.mark.parametrize(
+    ("above", "axis", "degrees"), [("left_hip", 0, 5), ("left_hip", 2, -7), ("right_shoulder", 2, 8), ("left_elbow", 2, 12)]
+)
+def test_rest_pose_may_be_a_little_asymmetric(above: str, axis: int, degrees: float):
+    """A limb is turned at its joint; which joints these are is less sure then."""
+    made = person(0.8)
+    turn = rotations.about(np.eye(3)[axis], np.radians(degrees))
+    pivot = made.heads[above].copy()
+    below = [above]
+    for bone in below:
+        below += [child for child, parent in made.parents.items() if parent == bone]
+    for bone in below:
+        made.heads[bone], made.tails[bone] = (pivot + rotations.rotate(turn, t[bone] - pivot) for t in (made.heads, made.tails))
+    bones, joints = made.build(AXES["z up"])
+    found = find_by_structure(bones)
+    assert found is not None
+    assert found[0] == joints
+    assert found[1] <= 0.75
+
+
 def four_legged(made: Person) -> None:
     """The arms reach down from a spine that lies."""
     heads = {bone: head.copy() for bone, head in made.heads.items()}
@@ -228,7 +248,16 @@ def no_head(made: Person) -> None:
     made.remove("neck")
 
 
-@pytest.mark.parametrize("change", [no_left_leg, short_left_arm, no_head, four_legged], ids=lambda change: change.__name__)
+def shoulders_and_no_head(made: Person) -> None:
+    """As among the controls of a rig, whose head hangs elsewhere."""
+    no_head(made)
+    for side, sign in SIDES:
+        made.add(f"{side} shoulder control", "spine3", made.at("spine3", sign * 0.02, 0.1, 0), made.at("spine3", sign * 0.18, 0.3, 0))
+
+
+@pytest.mark.parametrize(
+    "change", [no_left_leg, short_left_arm, no_head, shoulders_and_no_head, four_legged], ids=lambda change: change.__name__
+)
 def test_what_is_not_built_like_a_person_is_refused(change):
     made = person(fingers=False)
     change(made)

@@ -3,9 +3,9 @@
     python tools/ablate.py --data build/data --tokenizer build/tokenizer [--parts codebook rank base tasks] [--out build/ablations]
 
 Codebook sizes compare reconstruction; LoRA ranks, a pretrained base against one of random weights, and joint against separate
-tasks compare the loss and the accuracy per first code on held-out clips. The runs are short (`--tokenizer-steps`,
-`--language-steps`), so figures of one table may be compared with each other and not with those of a bundle. Runs that were
-broken off are gone on with. Writes report.json and prints a table.
+tasks compare the loss and the accuracy per first code on held-out clips. The runs are short (`--tokenizer-steps`, `--language-steps`,
+`--language-batch`), so figures of one table may be compared with each other and not with those of a bundle. Runs that were broken off
+are gone on with. Writes report.json and prints a table.
 """
 
 import argparse
@@ -45,6 +45,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--tokenizer-steps", type=int, default=1000)
     parser.add_argument("--language-steps", type=int, default=300)
+    parser.add_argument("--language-batch", type=int, default=16)
     args = parser.parse_args()
     args.device = choose(args.device)
     path = args.out / "report.json"
@@ -105,8 +106,8 @@ PARTS = {"codebook": codebooks, "rank": ranks, "base": bases, "tasks": tasks}
 def _trained(args: argparse.Namespace, name: str, task: str = "", **settings: object) -> Row:
     """Train a language model under a name, unless that is done, and say what it loses on held-out clips."""
     dataset, steps = Dataset(args.data), args.language_steps
-    warmup = min(50, steps // 4)
-    plain = language.LanguageTraining(steps=steps, rate=8e-4, warmup=warmup, finer_weight=0.15, evaluate_every=steps + 1)
+    warmup, batch = min(50, steps // 4), args.language_batch
+    plain = language.LanguageTraining(steps=steps, batch=batch, rate=8e-4, warmup=warmup, finer_weight=0.15, evaluate_every=steps + 1)
     config = dataclasses.replace(plain, **settings)
     folder = args.out / name
     language.run(dataset, args.tokenizer, folder, config, args.device)

@@ -13,9 +13,9 @@ import psutil
 import torch
 from safetensors import SafetensorError
 
-from .language.decoding import Agreement, Cancelled, Pull, Sampling, noise_of, sample_codes, sample_each
+from .language.decoding import Agreement, Asked, Cancelled, Pull, Sampling, noise_of, sample_all, sample_codes, sample_each
 from .language.engine import one_thread
-from .language.prompts import Instruction, PoseCode, build_prompt, load_template
+from .language.prompts import Instruction, PoseCode, build_prompt, load_template, mirrored
 from .language.runtime import EngineModel, memory_needed_mb
 from .language.vocabulary import Position
 from .models.base import find_base
@@ -23,6 +23,7 @@ from .models.bundle import Bundle, open_bundle
 from .models.devices import choose, precision_for
 from .motion.clip import Clip, clip_from_features
 from .motion.features import Layout, pose_to_features
+from .motion.features import mirrored as mirrored_features
 from .motion.feet import slide
 from .motion.finish import finish
 from .motion.fit import Constraint, errors
@@ -156,6 +157,7 @@ class Generator:
                 self.tokenizer, statistics, self.skeleton, self.bundle.rotations, sum(segments), request.frames, request.fps, anchor
             )
         noise, at_once = noise_of(request.seed, request.samples * candidates), max(1, MOST_AT_ONCE // candidates) * candidates
+        in_mirror = mirrored_attempts([segment.prompt for segment in request.segments], candidates)
         passes = [noise[first : first + at_once] for first in range(0, len(noise), at_once)]
         tokens: list[float] = []
         made: list[MadeClip] = []
@@ -165,23 +167,24 @@ class Generator:
             on_token(sum(segments) * (len(made) * candidates // at_once) + len(codes[0]), sum(segments) * len(passes))
             if made or not (preview and on_preview and preview.due):
                 return
-            if shown := preview.show(codes[:candidates], nats[:candidates].numpy()):
+            plain = slice(np.count_nonzero(~in_mirror))  # the first clip's are the first of all
+            if shown := preview.show(codes[plain], nats[plain].numpy()):
                 on_preview(*shown)
 
         try:
             for dice in passes:
-                made += self._made(request, poses, candidates, *self._sample(request, poses, segments, dice, count, cancelled))
+                turned = np.tile(in_mirror, len(dice) // candidates)
+                made += self._made(request, poses, candidates, *self._sample(request, poses, segments, dice, turned, count, cancelled))
         except Cancelled:
             raise MotionGPTError(Code.CANCELLED, "The generation was cancelled.") from None
         per_second = len(tokens) / max(1e-9, tokens[-1] - began)
         return GenerateReply(tuple(made), request.fps, len(tokens), per_second, time.perf_counter() - began)
 
     def _made(
-        self, request: Generate, poses: list[Constraint], candidates: int, codes: torch.Tensor, told: Sequence[tuple[slice, Agreement]]
+        self, request: Generate, poses: list[Constraint], candidates: int, features: np.ndarray, told: Sequence[tuple[slice, Agreement]]
     ) -> Iterator[MadeClip]:
-        """Of every so many `candidates` among answers (batch, positions, levels) the best one's clip; prompts were `told` to frames."""
-        features = self.features(codes)
-        for first in range(0, len(codes), candidates):
+        """Of every so many `candidates` among features (batch, T, D) the best one's clip; prompts were `told` to frames."""
+        for first in range(0, len(features), candidates):
             attempts = slice(first, first + candidates)
             words = [(frames, agreement.of(attempts)) for frames, agreement in told]
             yield self._finish(self._best(request, poses, features[attempts], words), poses, request)
@@ -200,9 +203,12 @@ class Generator:
         """The clips of codes (B, N, levels) as the tokenizer decodes them, at the bundle's own rate, at the origin."""
         return [clip_from_features(part, self.skeleton, self.bundle.rotations) for part in self.features(codes)]
 
-    def features(self, codes: torch.Tensor) -> np.ndarray:
-        """The features (B, T, D) of codes (B, N, levels), not normalised."""
-        return self._normalised(codes).float().cpu().numpy() * self.bundle.std + self.bundle.mean
+    def features(self, codes: torch.Tensor, in_mirror: np.ndarray | None = None) -> np.ndarray:
+        """The features (B, T, D) of codes (B, N, levels), not normalised; those `in_mirror (B,)` with left and right exchanged."""
+        features = self._normalised(codes).float().cpu().numpy() * self.bundle.std + self.bundle.mean
+        if in_mirror is not None and in_mirror.any():
+            features[in_mirror] = mirrored_features(features[in_mirror], self.skeleton)
+        return features
 
     def answer_each(
         self, instructions: Sequence[Instruction], lengths: Sequence[int], sampling: Sampling
@@ -242,21 +248,26 @@ class Generator:
         poses: list[Constraint],
         segments: list[int],
         noise: Sequence[torch.Generator],
+        in_mirror: np.ndarray,
         count: Callable[[list[list[Position]], torch.Tensor], None],
         cancelled: Callable[[], bool],
-    ) -> tuple[torch.Tensor, list[tuple[slice, Agreement]]]:
-        """Codes (batch, positions, levels) as `noise` falls, window after window, and how well prompts go with what they are about.
+    ) -> tuple[np.ndarray, list[tuple[slice, Agreement]]]:
+        """Features (batch, T, D) as `noise` falls, window after window, and how well prompts go with what they are about.
 
-        `count` is told the codes so far, and by how many nats (batch,) the prompts have made them likelier.
+        Those `in_mirror (batch,)` are asked for with left and right exchanged, and exchanged again in the end. `count` is told the
+        codes so far, and by how many nats (batch,) the prompts have made them likelier, of those in the mirror after the others.
         """
         sampling = Sampling(request.temperature, request.top_k, request.seed, request.guidance)
-        batch, held = len(noise), self.held_codes(poses)
+        batch, sides = len(noise), [False, True] if in_mirror.any() else [False]
+        held = [self.held_codes(poses, side) for side in sides]
+        order = np.argsort(in_mirror, kind="stable")  # those of a side beside each other, as they have the prompt in common
+        back, noise = np.argsort(order), [noise[i] for i in order]
         codes: list[list[Position]] = [[] for _ in range(batch)]
         nats, told_of = torch.zeros(batch), []
         windows = plan(segments, self.bundle.longest)
         for window in windows:
-            instruction = self._instruction(request, window, poses, held, window is windows[-1])
-            without = self.prompt(replace(instruction, caption="")) if instruction.caption else None
+            plain = [self._instruction(request, window, poses, codes, window is windows[-1]) for codes in held]
+            instructions = [replace(i, caption=mirrored(i.caption)) if side else i for i, side in zip(plain, sides, strict=True)]
             before = [done[: window.begin - window.given] for done in codes]
             length = window.end - window.begin + window.given
             agreement = Agreement(torch.zeros(batch))
@@ -269,27 +280,26 @@ class Generator:
             ) -> None:
                 count([done + new for done, new in zip(before, answers, strict=True)], earlier + now.nats)
 
-            made = sample_codes(
+            made = sample_all(
                 self.model,
-                self.prompt(instruction),
+                [self._asked(instruction, length) for instruction in instructions],
                 length,
                 sampling,
-                batch,
-                without=without,
-                course=self.course(instruction, length),
+                batch // len(sides),
                 given=[done[window.begin - window.given :] for done in codes] if window.given else (),
                 noise=noise,
-                pull=self.pull if instruction.poses else None,
+                pull=self.pull if instructions[0].poses else None,
                 agreement=agreement,
                 on_token=growing,
                 cancelled=cancelled,
             )
             nats = nats + agreement.nats
-            if instruction.caption:
+            if instructions[0].caption:
                 per_code = self.bundle.network.frames_per_code
-                told_of.append((slice((window.begin - window.given) * per_code, window.end * per_code), agreement))
+                ordered = Agreement(agreement.nats[back], agreement.prompts)
+                told_of.append((slice((window.begin - window.given) * per_code, window.end * per_code), ordered))
             codes = [done + [tuple(position) for position in new] for done, new in zip(before, made.tolist(), strict=True)]
-        return torch.tensor(codes), told_of
+        return self.features(torch.tensor(codes)[back], in_mirror), told_of
 
     def _placed(self, features: np.ndarray, poses: list[Constraint], request: Generate) -> Clip:
         """The clip of features (T, D) as long as it is wanted, where the first of the poses stands."""
@@ -322,6 +332,11 @@ class Generator:
         """What an answer of `length` positions to an instruction is told at every position; None if nothing."""
         return self.model.course_for(instruction, length, self.bundle.seconds_per_position)
 
+    def _asked(self, instruction: Instruction, length: int) -> Asked:
+        """What `length` positions are asked for with."""
+        without = self.prompt(replace(instruction, caption="")) if instruction.caption else None
+        return Asked(self.prompt(instruction), without, self.course(instruction, length))
+
     def _instruction(self, request: Generate, window: Window, poses: list[Constraint], held: list[list[int]], final: bool) -> Instruction:
         """What is asked of the model in a window: its segment's words, and the poses that fall into it, or behind the `final` one."""
         seconds_per_code = self.bundle.seconds_per_position
@@ -336,14 +351,24 @@ class Generator:
                 conditions.append(PoseCode(place, tuple(codes), seconds - start * seconds_per_code))
         return Instruction(request.segments[window.segment].prompt.strip(), conditions, (window.end - start) * seconds_per_code)
 
-    def held_codes(self, poses: Sequence[Constraint]) -> list[list[int]]:
-        """The codes of each pose held still, all encoded in one pass."""
+    def held_codes(self, poses: Sequence[Constraint], in_mirror: bool = False) -> list[list[int]]:
+        """The codes of each pose held still, all encoded in one pass; `in_mirror` with left and right exchanged."""
         if not poses:
             return []
         true = self.bundle.rotations == "local"
         frames = [pose_to_features(self.skeleton.forward(p.local, p.root), p.local if true else None, self.skeleton) for p in poses]
-        normalised = (np.stack(frames) - self.bundle.mean) / self.bundle.std
+        held = mirrored_features(np.stack(frames), self.skeleton) if in_mirror else np.stack(frames)
+        normalised = (held - self.bundle.mean) / self.bundle.std
         return self.tokenizer.encode_held(torch.from_numpy(normalised.astype(np.float32)).to(self.device)).tolist()
+
+
+def mirrored_attempts(prompts: Sequence[str], attempts: int) -> np.ndarray:
+    """Which of several attempts `(attempts,)` are asked for in a mirror: the later half, where a prompt names a side.
+
+    A model that hears one side better than the other then makes as many of its good attempts for either.
+    """
+    named = attempts % 2 == 0 and any(mirrored(prompt) != prompt for prompt in prompts)
+    return np.arange(attempts) >= (attempts // 2 if named else attempts)
 
 
 def best_of(agreement: np.ndarray, drift: np.ndarray) -> int:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from ..generation import Generator
+from ..generation import Generator, mirrored_attempts
 from ..language.decoding import Sampling
-from ..language.prompts import Instruction, PoseCode
+from ..language.prompts import Instruction, PoseCode, mirrored
 from ..motion.clip import Clip, clip_from_features
 from ..motion.fit import Constraint
 from ..protocol.messages import GUIDANCE
@@ -35,22 +36,29 @@ def make_drafts(generator: Generator, wishes: Sequence[Wish], seed: int, guidanc
     for number, first in enumerate(range(0, len(order), together)):
         rows = order[first : first + together]
         sampling = Sampling(seed=seed * 1000 + number, guidance=guidance)
-        instructions = list(_instructions(generator, [wishes[i] for i in rows for _ in range(attempts)]))
+        in_mirror = np.concatenate([mirrored_attempts([wishes[i].caption], attempts) for i in rows])
+        instructions = list(_instructions(generator, [wishes[i] for i in rows for _ in range(attempts)], in_mirror))
         lengths = [wishes[i].length for i in rows for _ in range(attempts)]
         answers, agreement = generator.answer_each(instructions, lengths, sampling)
         for index, row in enumerate(rows):
             mine = slice(index * attempts, (index + 1) * attempts)
-            features = generator.features(torch.stack(answers[mine]))
-            best = int(generator.agreed(agreement.of(mine), features).argmax()) if attempts > 1 else 0
+            features = generator.features(torch.stack(answers[mine]), in_mirror[mine])
+            told = agreement.of(mine)
+            told.prompts = told.prompts if told.prompts is None else told.prompts[:1]  # which is never that of the mirror
+            best = int(generator.agreed(told, features).argmax()) if attempts > 1 else 0
             drafts[row] = clip_from_features(features[best], generator.skeleton, generator.bundle.rotations)
     return [drafts[i] for i in range(len(wishes))]
 
 
-def _instructions(generator: Generator, wishes: Sequence[Wish]) -> Iterator[Instruction]:
-    """The instructions of wishes, the poses of all of them encoded in one pass."""
+def _instructions(generator: Generator, wishes: Sequence[Wish], in_mirror: np.ndarray) -> Iterator[Instruction]:
+    """The instructions of wishes, some of them `in_mirror`, the poses of all of a side encoded in one pass."""
     bundle = generator.bundle
-    codes = iter(generator.held_codes([pose for wish in wishes for pose in wish.constraints]))
-    for wish in wishes:
+    held = []
+    for side in (False, True):
+        those = [wish for wish, other in zip(wishes, in_mirror, strict=True) if other == side]
+        held.append(iter(generator.held_codes([pose for wish in those for pose in wish.constraints], side)))
+    for wish, side in zip(wishes, in_mirror, strict=True):
         frames = wish.length * bundle.network.frames_per_code
         places = [(c.frame / bundle.fps, "first" if c.frame == 0 else "last" if c.frame == frames - 1 else "key") for c in wish.constraints]
-        yield Instruction(wish.caption, [PoseCode(place, tuple(next(codes)), at) for at, place in places], frames / bundle.fps)
+        caption = mirrored(wish.caption) if side else wish.caption
+        yield Instruction(caption, [PoseCode(place, tuple(next(held[int(side)])), at) for at, place in places], frames / bundle.fps)

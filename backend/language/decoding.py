@@ -153,23 +153,61 @@ def sample_codes(
 ) -> Tensor:
     """`samples` answers of exactly `length` positions each to a prompt (L, levels): codes (samples, length, levels).
 
+    What is asked, and how, is told in `Asked` and `sample_all`.
+    """
+    asked = Asked(prompt, without, course)
+    return sample_all(model, [asked], length, sampling, samples, given, noise, pull, agreement, on_token, cancelled)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt (L, levels), and what the model is told at every position of its answers.
+
     `without` is the prompt with its caption left out: scores are moved away from what it gives, `guidance` times as far as
-    the caption moves them by itself (classifier-free guidance, Ho and Salimans 2022). `course` is what the model is told at
-    every position. `given` are the codes that each answer begins with, as many for all. `noise` goes on with the random numbers
-    of an earlier answer; without it they start from the seed. `pull` draws answers to the poses of the course. `agreement` takes up
-    how well the prompt goes with each answer, its nats where decoding is guided. `on_token` is given the codes so far after every
-    step; `cancelled` is asked before every step, and Cancelled raised.
+    the caption moves them by itself (classifier-free guidance, Ho and Salimans 2022).
+    """
+
+    prompt: Tensor
+    without: Tensor | None = None
+    course: Tensor | None = None
+
+
+@torch.inference_mode()
+def sample_all(
+    model: Model,
+    asked: Sequence[Asked],
+    length: int,
+    sampling: Sampling,
+    samples: int = 1,
+    given: Sequence[Sequence[Position]] = (),
+    noise: Sequence[torch.Generator] = (),
+    pull: Pull | None = None,
+    agreement: Agreement | None = None,
+    on_token: Callable[[list[list[Position]]], None] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Tensor:
+    """`samples` answers to each prompt, one after the other, decoded in one pass: codes (len(asked) * samples, length, levels).
+
+    Either all or none have a prompt without its caption, and a course. `given` are the codes that each answer begins with, as many
+    for all. `noise` goes on with the random numbers of an earlier answer; without it they start from the seed. `pull` draws answers to
+    the poses of the course. `agreement` takes up how well the prompt goes with each answer, its nats where decoding is guided, and
+    what the model made of the first prompt. `on_token` is given the codes so far after every step; `cancelled` is asked before every
+    step, and Cancelled raised.
     The same seed gives the same codes on the same device.
     """
-    noise = noise or noise_of(sampling.seed, samples)
+    count = len(asked) * samples
+    noise = noise or noise_of(sampling.seed, count)
     vocabulary = model.vocabulary
-    guided = without is not None and sampling.guidance != 1.0
-    begun = [vocabulary.begin(codes) for codes in given] or [[] for _ in range(samples)]
-    prompts = [prompt, without] if without is not None and guided else [prompt]
-    prompts = [begin_answer(model, ids, course) for ids in prompts]
-    courses, room = [] if course is None else [course] * samples, vocabulary.longest_answer(length)
+    begun = [vocabulary.begin(codes) for codes in given] or [[] for _ in range(count)]
+    prompts = [begin_answer(model, one.prompt, one.course) for one in asked]
+    without = [begin_answer(model, one.without, one.course) for one in asked if one.without is not None]
+    guided = bool(without) and sampling.guidance != 1.0
+    prompts += without if guided else []
+    courses = [one.course for one in asked for _ in range(samples) if one.course is not None]
+    room = vocabulary.longest_answer(length)
     if len({len(rows) for rows in begun}) > 1:  # in digits, as many codes need not be as many tokens
-        sequences = model.begin([torch.cat([ids, ids_of(vocabulary, rows)]) for ids in prompts for rows in begun], room)
+        told = [torch.cat([ids, ids_of(vocabulary, rows)]) for i, ids in enumerate(prompts) for rows in _of(begun, i, samples)]
+        sequences = model.begin(told, room)
     else:
         sequences = model.begin(prompts, room)
         if agreement is not None:
@@ -178,8 +216,14 @@ def sample_codes(
             sequences.repeat(samples)
         if begun[0]:
             sequences.feed(_told(model, _as_tensor(model, begun), len(begun[0]), courses))
-    answers = _grow(model, sequences, begun, [length] * samples, sampling, guided, noise, courses, pull, agreement, on_token, cancelled)
+    answers = _grow(model, sequences, begun, [length] * count, sampling, guided, noise, courses, pull, agreement, on_token, cancelled)
     return torch.tensor([codes[:length] for codes in answers])
+
+
+def _of(rows: Sequence[list[Position]], number: int, samples: int) -> Sequence[list[Position]]:
+    """Those of the answers of the `number`-th prompt, of which there may be several times as many as of those who ask."""
+    first = number * samples % len(rows)
+    return rows[first : first + samples]
 
 
 @torch.inference_mode()

@@ -153,6 +153,23 @@ def hold(frame: np.ndarray, layout: Layout) -> np.ndarray:
     return held
 
 
+def mirrored(features: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Features `(..., D)` of the same motion with left and right exchanged."""
+    layout, twins = Layout(len(skeleton)), np.array(skeleton.mirrored)
+    order, signs = np.arange(layout.size), np.ones(layout.size)
+    signs[[layout.yaw.start, layout.travel.start]] = -1.0  # to the right, and aside
+    # Of a rotation the first two columns are there; the mirror turns round what leads from the side to the other axes, and back.
+    for block, joints, sign in (
+        (layout.positions, twins[1:] - 1, (-1, 1, 1)),
+        (layout.rotations, twins[1:] - 1, (1, -1, -1, -1, 1, 1)),
+        (layout.velocities, twins, (-1, 1, 1)),
+    ):
+        order[block] = (block.start + joints[:, None] * len(sign) + np.arange(len(sign))).ravel()
+        signs[block] = np.tile(sign, len(joints))
+    order[layout.contacts] = np.roll(order[layout.contacts], 2)
+    return (features[..., order] * signs).astype(features.dtype)
+
+
 def retime(features: np.ndarray, layout: Layout, frames: int) -> np.ndarray:
     """The same motion in another number of frames, `(T, D)` to `(frames, D)`: slower if they are more, faster if fewer.
 

@@ -1,7 +1,6 @@
 """Training of the language model's adapter: instructions drawn from a built data set, answers in codes of a tokenizer."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..language.course import on_course
 from ..language.heads import LORA, AdapterConfig
 from ..language.model import MotionLanguageModel, load_causal
 from ..language.odometry import blurred
-from ..language.prompts import Instruction, PoseCode, build_prompt, load_template
+from ..language.prompts import Instruction, PoseCode, build_prompt, load_template, mirrored
 from ..language.vocabulary import NONE, Position, ids_of
 from ..models.base import SMOLLM2, BaseModel, find_base
 from ..models.bundle import Bundle
@@ -369,15 +368,6 @@ class LanguageTrainee:
         rows = target[..., 0]
         logits = self.model.logits(hidden.float())
         return -F.cross_entropy(logits.transpose(1, 2), rows, ignore_index=NONE, reduction="none").sum(-1)
-
-
-_SIDES = re.compile(r"\b(left|right|(?:counter|anti)-?clockwise|clockwise)\b")
-
-
-def mirrored(caption: str) -> str:
-    """The caption with left and right exchanged."""
-    others = {"left": "right", "right": "left", "clockwise": "counterclockwise"}
-    return _SIDES.sub(lambda side: others.get(side[0], "clockwise"), caption)
 
 
 def contradicted(drawn: Sequence[Example], rng: np.random.Generator, share: float) -> dict[int, str]:

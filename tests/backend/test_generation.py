@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.generation import Generator, best_of
+from backend.generation import Generator, best_of, mirrored_attempts
 from backend.language.decoding import Sampling, sample_codes
 from backend.language.prompts import Instruction, build_prompt
 from backend.motion import rotations
-from backend.motion.features import facing
+from backend.motion.features import facing, mirrored
 from backend.motion.fit import Constraint
 from backend.motion.path import heading
 from backend.motion.skeleton import SMPL
@@ -31,6 +31,26 @@ def test_what_a_first_clip_with_a_pose_needs_is_made_ready_at_the_start(generato
     monkeypatch.setattr(generator.model, "finer_logits", lambda hidden, chosen: asked.append((hidden.shape, chosen.shape)))
     generator.warm_up()
     assert [chosen for _, chosen in asked] == [(1, 1)]
+
+
+def test_half_of_the_attempts_at_a_side_are_made_in_a_mirror(generator, monkeypatch):
+    """They are what the other side is answered with, left and right exchanged."""
+    made = []
+    monkeypatch.setattr(generator, "_made", lambda request, poses, candidates, features, told: made.append(features) or ())
+    for side, candidates in (("left", 4), ("right", 8)):
+        request = Generate((Segment(f"a person raises the {side} arm.", 24),), 20.0, 3, candidates=candidates)
+        generator.generate(request, lambda done, total: None, lambda: False)
+    left, right = made
+    assert (len(left), len(right)) == (4, 8)
+    np.testing.assert_allclose(left[2:], mirrored(right[2:4], generator.skeleton), atol=1e-4)  # each attempt has its own random numbers
+
+
+@pytest.mark.parametrize(
+    ("prompts", "attempts", "turned"),
+    [(["walks", "turns Left"], 4, 2), (["walks"], 4, 0), (["turns left"], 1, 0), (["turns left"], 3, 0), (["left and right"], 2, 1)],
+)
+def test_attempts_are_mirrored_where_a_side_is_named(prompts, attempts, turned):
+    assert mirrored_attempts(prompts, attempts).tolist() == [False] * (attempts - turned) + [True] * turned
 
 
 def crouch(frame: int, height: float = 0.8, turn: float = 0.0, place=(0.0, 0.0)) -> Pose:

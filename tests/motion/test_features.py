@@ -9,6 +9,7 @@ from backend.motion.features import (
     features_to_local,
     hold,
     joints_to_features,
+    mirrored,
     pose_to_features,
     retime,
     to_origin,
@@ -91,6 +92,21 @@ def test_a_held_pose_looks_the_same_from_a_clip_and_from_a_pose(captured):
     np.testing.assert_allclose(hold(still[5], layout), pose_to_features(joints[0], local[0], SMPL), atol=1e-5)
     theirs = joints_to_features(np.repeat(joints, 10, axis=0), SMPL)[0]  # in the data sets' own form, without rotations
     np.testing.assert_allclose(hold(theirs, layout), pose_to_features(joints[0], None, SMPL), atol=1e-5)
+
+
+def test_features_of_a_mirrored_motion(captured):
+    """Left and right exchanged in the features, and in the motion that they are of."""
+    clip = captured[1]
+    local, root = SMPL.to_local(clip["turned"]), clip["joints"][:, 0]
+    joints = SMPL.forward(local, root)
+    swap = list(SMPL.mirrored)
+    other = local[:, swap] * [1, 1, -1, -1]
+    seen = SMPL.forward(other, root * [-1, 1, 1])
+    np.testing.assert_allclose(seen, joints[:, swap] * [-1, 1, 1], atol=2e-3)  # the body is nearly symmetric
+    expected = joints_to_features(joints[:, swap] * [-1, 1, 1], SMPL, other)
+    found = mirrored(joints_to_features(joints, SMPL, local), SMPL)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_array_equal(mirrored(found, SMPL), joints_to_features(joints, SMPL, local))
 
 
 def test_one_frame_has_no_features():

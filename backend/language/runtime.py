@@ -78,6 +78,7 @@ class EngineSequences:
         self._lengths, self.last = self._lengths.repeat_interleave(times), self.last.repeat_interleave(times, dim=0)
 
     def feed(self, ids: Tensor) -> None:
+        ids = ids.repeat(len(self._lengths) // len(ids), 1, 1)  # before they are embedded: of one or two rows torch rounds otherwise
         places = self._lengths[:, None] + torch.arange(ids.shape[1])
         self.last = self._run(ids.to(self._engine.device), places)[:, -1]
         self._lengths = self._lengths + ids.shape[1]
@@ -85,7 +86,7 @@ class EngineSequences:
     def _run(self, ids: Tensor, places: Tensor) -> Tensor:
         with one_thread():
             embedded = self._model.embed(ids)
-        return self._engine.run(embedded.repeat(len(places) // len(ids), 1, 1), places)
+        return self._engine.run(embedded, places)
 
 
 class TextTokenizer:

@@ -266,7 +266,7 @@ class Generator:
         nats, told_of = torch.zeros(batch), []
         windows = plan(segments, self.bundle.longest)
         for window in windows:
-            plain = [self._instruction(request, window, poses, codes, window is windows[-1]) for codes in held]
+            plain = [self._instruction(request, window, poses, of_side, window is windows[-1]) for of_side in held]
             instructions = [replace(i, caption=mirrored(i.caption)) if side else i for i, side in zip(plain, sides, strict=True)]
             before = [done[: window.begin - window.given] for done in codes]
             length = window.end - window.begin + window.given

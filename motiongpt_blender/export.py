@@ -13,8 +13,7 @@ from ..backend.motion.amass import to_amass
 from ..backend.motion.bvh import to_bvh
 from ..backend.protocol import messages
 from ..backend.protocol.errors import Code, MotionGPTError
-from .poses import scene_with
-from .rigs.rig import carried, read_pose, read_rig
+from .poses import read_motion
 
 FORMATS: dict[str, Callable[[np.ndarray, np.ndarray, float], bytes]] = {
     ".bvh": lambda local, root, fps: to_bvh(local, root, fps).encode("ascii"),
@@ -39,19 +38,6 @@ def export_reply(reply: messages.GenerateReply | None, path: Path) -> None:
         raise MotionGPTError(Code.INVALID_PARAMS, "No clip has been made yet.", "Generate one, or export what the character does.")
     clip = reply.clips[0]
     write_whole(path, FORMATS[path.suffix.lower()](clip.rotations, clip.root_translation, reply.fps))
-
-
-def read_motion(armature: bpy.types.Object, frames: range) -> tuple[np.ndarray, np.ndarray]:
-    """Canonical rotations `(T, 22, 4)` and root translations `(T, 3)`, in the place where the armature is at the first frame."""
-    rig, poses, places = read_rig(armature), [], []
-    with scene_with(armature) as scene:
-        for frame in frames:
-            scene.frame_set(frame)
-            depsgraph = scene.view_layers[0].depsgraph
-            poses.append(read_pose(rig, armature, depsgraph))
-            places.append(np.array(armature.evaluated_get(depsgraph).matrix_world))
-    local, root = (np.array(part) for part in zip(*poses, strict=True))
-    return carried(rig, local, root, np.linalg.inv(places[0]) @ np.array(places))
 
 
 def _action_range(armature: bpy.types.Object) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import bpy
 import numpy as np
 
 from ..backend.protocol import messages
-from .animation.action import channelbag
+from .animation.action import channelbag, plays_strips
 from .animation.puppet import read_origin
 from .orders import OriginValue
 from .rigs.body import bones_above
@@ -29,18 +29,41 @@ def poses_at(armature: bpy.types.Object, frames: Iterable[int], travelling: bool
 
     They are those in the object's own space; if `travelling`, in that of the first frame, from which the object may go on.
     """
-    rig, poses, places = read_rig(armature), [], []
+    poses, places = [], []
+    for frame, pose, shown in _go_through(armature, frames):
+        poses.append(messages.Pose(frame, *pose))
+        places.append(np.array(shown.matrix_local))
+    if not travelling or np.allclose(places, places[0]):
+        return poses
+    moved = _from_first(armature, [(pose.rotations, pose.root_translation) for pose in poses], places)
+    return [messages.Pose(pose.frame, *there) for pose, *there in zip(poses, *moved, strict=True)]
+
+
+def read_motion(armature: bpy.types.Object, frames: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Canonical rotations `(T, 22, 4)` and root translations `(T, 3)`, in the place where the armature is at the first frame."""
+    poses, places = [], []
+    for _, pose, shown in _go_through(armature, frames):
+        poses.append(pose)
+        places.append(np.array(shown.matrix_world))
+    return _from_first(armature, poses, places)
+
+
+def _go_through(armature: bpy.types.Object, frames: Iterable[int]) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray], bpy.types.Object]]:
+    """Each frame of the scene with the pose that the character's animation gives it there, and the evaluated object."""
+    rig = read_rig(armature)
     with scene_with(armature) as scene:
         for frame in frames:
             scene.frame_set(frame)
             depsgraph = scene.view_layers[0].depsgraph
-            poses.append(messages.Pose(frame, *read_pose(rig, armature, depsgraph)))
-            places.append(np.array(armature.evaluated_get(depsgraph).matrix_local))
-    if not travelling or np.allclose(places, places[0]):
-        return poses
-    local, root = (np.array([getattr(pose, name) for pose in poses]) for name in ("rotations", "root_translation"))
-    local, root = carried(rig, local, root, np.linalg.inv(places[0]) @ np.array(places))
-    return [messages.Pose(pose.frame, *moved) for pose, *moved in zip(poses, local, root, strict=True)]
+            yield frame, read_pose(rig, armature, depsgraph), armature.evaluated_get(depsgraph)
+
+
+def _from_first(
+    armature: bpy.types.Object, poses: Sequence[tuple[np.ndarray, np.ndarray]], places: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Poses of an object that goes from place to place, as one that stays at the first of `places (T, 4, 4)` would have them."""
+    local, root = (np.array(part) for part in zip(*poses, strict=True))
+    return carried(read_rig(armature), local, root, np.linalg.inv(places[0]) @ np.array(places))
 
 
 def may_be_carried(armature: bpy.types.Object, bone: str) -> bool:
@@ -51,7 +74,7 @@ def may_be_carried(armature: bpy.types.Object, bone: str) -> bool:
     data, bag = armature.animation_data, channelbag(armature)
     if data is None:
         return False
-    if data.use_nla and any(track.strips and not track.mute for track in data.nla_tracks):
+    if plays_strips(armature):
         return True
     theirs = tuple(f'pose.bones["{bpy.utils.escape_identifier(name)}"]' for name in above)
     paths = [curve.data_path for curve in (*data.drivers, *(bag.fcurves if bag else ()))]

@@ -13,7 +13,7 @@ from ..data.dataset import Clip as Entry
 from ..data.dataset import Dataset
 from ..generation import Generator
 from ..motion import rotations
-from ..motion.clip import Clip
+from ..motion.clip import Clip, clip_from_features
 from ..motion.features import facing, turn_between
 from ..motion.feet import below_floor, slide, slides
 from ..motion.finish import finish
@@ -96,9 +96,10 @@ def make_cases(generator: Generator, dataset: Dataset, split: str, effort: Effor
     cases = []
     for entry in chosen:
         caption = entry.captions[int(rng.integers(len(entry.captions)))]
-        begin = round(caption.start * bundle.fps)
-        length = min(most, len(dataset.part(entry, caption)) // per_code)
-        cases.append(Case(entry, caption.text, to_clip(dataset, entry, begin, begin + length * per_code), length, {}))
+        part = dataset.part(entry, caption)
+        length = min(most, len(part) // per_code)
+        clip = clip_from_features(np.array(part[: length * per_code]), dataset.skeleton, dataset.facts["rotations"])
+        cases.append(Case(entry, caption.text, clip, length, {}))
     for place in ("", *PLACES):
         given = [case.constraints(place) if place else () for case in cases]
         wishes = [Wish(c.caption, c.length, g) for c, g in zip(cases, given, strict=True) for _ in range(effort.samples)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -135,7 +135,6 @@ def noise_of(seed: int, samples: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed((seed + 0x9E3779B97F4A7C15 * i) % 2**63) for i in range(samples)]
 
 
-@torch.inference_mode()
 def sample_codes(
     model: Model,
     prompt: Tensor,
@@ -144,19 +143,13 @@ def sample_codes(
     samples: int = 1,
     without: Tensor | None = None,
     course: Tensor | None = None,
-    given: Sequence[Sequence[Position]] = (),
-    noise: Sequence[torch.Generator] = (),
-    pull: Pull | None = None,
-    agreement: Agreement | None = None,
-    on_token: Callable[[list[list[Position]]], None] | None = None,
-    cancelled: Callable[[], bool] = lambda: False,
+    **options: Any,
 ) -> Tensor:
     """`samples` answers of exactly `length` positions each to a prompt (L, levels): codes (samples, length, levels).
 
-    What is asked, and how, is told in `Asked` and `sample_all`.
+    What is asked, and the `options`, are those of `Asked` and `sample_all`.
     """
-    asked = Asked(prompt, without, course)
-    return sample_all(model, [asked], length, sampling, samples, given, noise, pull, agreement, on_token, cancelled)
+    return sample_all(model, [Asked(prompt, without, course)], length, sampling, samples, **options)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def require_seen(armature: bpy.types.Object) -> None:
         raise MotionGPTError(
             Code.INVALID_PARAMS, f"{armature.name} plays one of its NLA tracks alone.", "Take the star from the track in the NLA first."
         )
-    if _plays_strips(armature) and (data.action_blend_type != "REPLACE" or data.action_influence < 1.0):
+    if plays_strips(armature) and (data.action_blend_type != "REPLACE" or data.action_influence < 1.0):
         raise MotionGPTError(
             Code.INVALID_PARAMS,
             f"The action of {armature.name} is blended with its NLA strips.",
@@ -61,7 +61,8 @@ def require_seen(armature: bpy.types.Object) -> None:
         )
 
 
-def _plays_strips(obj: bpy.types.Object) -> bool:
+def plays_strips(obj: bpy.types.Object) -> bool:
+    """Whether NLA strips take part in what `obj` does."""
     data = obj.animation_data
     return bool(data and data.use_nla and any(track.strips and not track.mute for track in data.nla_tracks))
 
@@ -98,7 +99,7 @@ def assign(obj: bpy.types.Object, action: bpy.types.Action) -> None:
         return
     if data.action and data.action != action:
         data.action.use_fake_user = True
-    if _plays_strips(obj):
+    if plays_strips(obj):
         data.action_extrapolation = "HOLD" if action.use_cyclic else "NOTHING"
     before = data.last_slot_identifier
     data.action = action

@@ -214,14 +214,13 @@ class Generator:
         self, instructions: Sequence[Instruction], lengths: Sequence[int], sampling: Sampling
     ) -> tuple[list[torch.Tensor], Agreement]:
         """Codes (length, levels) of an answer to each of several instructions, decoded in one pass, and how well captions go with them."""
-        captioned = all(instruction.caption for instruction in instructions)
-        without = [self.prompt(replace(instruction, caption="")) for instruction in instructions] if captioned else []
-        prompts = [self.prompt(instruction) for instruction in instructions]
-        agreement = Agreement(torch.zeros(len(instructions)))
-        courses = [self.course(i, length) for i, length in zip(instructions, lengths, strict=True)]
-        told = [course for course in courses if course is not None]
-        posed = any(instruction.poses for instruction in instructions)
-        answers = sample_each(self.model, prompts, lengths, sampling, without, told, self.pull if posed else None, agreement)
+        asked = [self._asked(i, length) for i, length in zip(instructions, lengths, strict=True)]
+        captioned = all(one.without is not None for one in asked)
+        if not captioned:
+            asked = [replace(one, without=None) for one in asked]
+        agreement = Agreement(torch.zeros(len(asked)))
+        pull = self.pull if any(instruction.poses for instruction in instructions) else None
+        answers = sample_each(self.model, asked, lengths, sampling, pull, agreement)
         return answers, agreement if captioned else Agreement(agreement.nats)
 
     def agreed(self, agreement: Agreement, features: np.ndarray) -> torch.Tensor:

@@ -192,10 +192,7 @@ def sample_all(
     noise = noise or noise_of(sampling.seed, count)
     vocabulary = model.vocabulary
     begun = [vocabulary.begin(codes) for codes in given] or [[] for _ in range(count)]
-    prompts = [begin_answer(model, one.prompt, one.course) for one in asked]
-    without = [begin_answer(model, one.without, one.course) for one in asked if one.without is not None]
-    guided = bool(without) and sampling.guidance != 1.0
-    prompts += without if guided else []
+    prompts, guided = _prompts(model, asked, sampling)
     courses = [one.course for one in asked for _ in range(samples) if one.course is not None]
     room = vocabulary.longest_answer(length)
     if len({len(rows) for rows in begun}) > 1:  # in digits, as many codes need not be as many tokens
@@ -222,28 +219,32 @@ def _of(rows: Sequence[list[Position]], number: int, samples: int) -> Sequence[l
 @torch.inference_mode()
 def sample_each(
     model: Model,
-    prompts: Sequence[Tensor],
+    asked: Sequence[Asked],
     lengths: Sequence[int],
     sampling: Sampling,
-    without: Sequence[Tensor] = (),
-    courses: Sequence[Tensor] = (),
     pull: Pull | None = None,
     agreement: Agreement | None = None,
 ) -> list[Tensor]:
-    """An answer to each of several prompts (L, levels), all in one pass: codes (length, levels) of as many positions as asked for each.
+    """An answer to each of several prompts, all in one pass: codes (length, levels) of as many positions as asked for each.
 
-    `without` are the prompts without their captions, `courses` what is told at every position, as `sample_codes` takes one of each,
-    and `pull` and `agreement`.
+    Of what is asked, and of `pull` and `agreement`, goes what `sample_all` says; `agreement` takes up every prompt.
     """
-    guided = bool(without) and sampling.guidance != 1.0
-    if courses:
-        prompts, without = ([begin_answer(model, ids, c) for ids, c in zip(given, courses, strict=False)] for given in (prompts, without))
-    sequences = model.begin([*prompts, *without] if guided else list(prompts), room=model.vocabulary.longest_answer(max(lengths)))
+    prompts, guided = _prompts(model, asked, sampling)
+    sequences = model.begin(prompts, room=model.vocabulary.longest_answer(max(lengths)))
     if agreement is not None:
-        agreement.prompts = sequences.last[: len(prompts)].clone()
-    noise, begun = noise_of(sampling.seed, len(prompts)), [[] for _ in prompts]
+        agreement.prompts = sequences.last[: len(asked)].clone()
+    noise, begun = noise_of(sampling.seed, len(asked)), [[] for _ in asked]
+    courses = [one.course for one in asked if one.course is not None]
     answers = _grow(model, sequences, begun, lengths, sampling, guided, noise, courses, pull, agreement)
     return [torch.tensor(codes[:length]) for codes, length in zip(answers, lengths, strict=True)]
+
+
+def _prompts(model: Model, asked: Sequence[Asked], sampling: Sampling) -> tuple[list[Tensor], bool]:
+    """The prompts that answers begin after; where decoding is guided, which is said too, those without their captions after them."""
+    prompts = [begin_answer(model, one.prompt, one.course) for one in asked]
+    without = [begin_answer(model, one.without, one.course) for one in asked if one.without is not None]
+    guided = bool(without) and sampling.guidance != 1.0
+    return prompts + without if guided else prompts, guided
 
 
 def _grow(

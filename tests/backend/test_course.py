@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from backend.language.course import course_of, on_course
-from backend.language.decoding import Agreement, Pull, Sampling, sample_codes, sample_each
+from backend.language.decoding import Agreement, Asked, Pull, Sampling, sample_codes, sample_each
 from backend.language.heads import AdapterConfig
 from backend.language.model import MotionLanguageModel, load_causal
 from backend.language.odometry import Odometry, blurred
@@ -131,7 +131,8 @@ def test_decoding_tells_what_training_tells(model, base):
         assert sample_codes(way, prompt, 5, sampling, samples=2, course=course).tolist() == [expected] * 2
         given = [[tuple(position) for position in expected[:2]]]
         assert sample_codes(way, prompt, 5, sampling, course=course, given=given)[0].tolist() == expected
-        both = sample_each(way, [prompt, prompt_of(model, "so")], (5, 7), sampling, courses=[course, other])
+        asked = [Asked(prompt, course=course), Asked(prompt_of(model, "so"), course=other)]
+        both = sample_each(way, asked, (5, 7), sampling)
         assert both[0].tolist() == expected
         assert both[1].tolist() == greedy(model, prompt_of(model, "so"), other, 7)
 

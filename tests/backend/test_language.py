@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from backend.language.decoding import Cancelled, Sampling, choose_rows, sample_codes, sample_each
+from backend.language.decoding import Asked, Cancelled, Sampling, choose_rows, sample_codes, sample_each
 from backend.language.heads import AdapterConfig
 from backend.language.model import MotionLanguageModel, load_causal
 from backend.language.prompts import Instruction, PoseCode, build_prompt, load_template
@@ -106,7 +106,7 @@ def test_decoding_gives_exactly_the_length_asked_for(model):
 
 def test_prompts_decoded_side_by_side_are_answered_as_they_are_alone(model):
     prompts = [prompt_of(model, "a man waves"), prompt_of(model, "somebody walks on and on")]
-    together = sample_each(model, prompts, (4, 6), Sampling(temperature=0))
+    together = sample_each(model, [Asked(prompt) for prompt in prompts], (4, 6), Sampling(temperature=0))
     for codes, prompt, length in zip(together, prompts, (4, 6), strict=True):
         torch.testing.assert_close(codes, sample_codes(model, prompt, length, Sampling(temperature=0))[0])
 

@@ -13,6 +13,7 @@ from . import orders
 from .animation import history, result
 from .animation.action import require_animatable, require_seen
 from .animation.preview import Preview
+from .animation.stills import Stills, read_stills
 from .asking import make_inbetween_order, make_order
 from .handle import Handle, scene_of
 from .keyed import between_keys
@@ -95,9 +96,10 @@ def submit(context: bpy.types.Context, armature: bpy.types.Object, order: Order,
     require_seen(armature)
     order = result.leave_others(armature, order)
     result.require_target(armature, order.delivery.mode)
-    character = Handle.of(armature)
+    character, stills = Handle.of(armature), read_stills(armature)
     on_preview = preview.follow(armature, order) if order.request.preview else None
-    session.generate(backend_settings(context), order.request, deliver or (lambda reply: _deliver(character, order, reply)), on_preview)
+    deliver = deliver or (lambda reply: _deliver(character, order, stills, reply))
+    session.generate(backend_settings(context), order.request, deliver, on_preview)
     watch()
 
 
@@ -146,7 +148,7 @@ def _add_body(built: messages.BodyReply) -> Steps[None]:
     push_undo("Add Body")
 
 
-def _deliver(character: Handle, order: Order, reply: messages.GenerateReply) -> Steps[None]:
+def _deliver(character: Handle, order: Order, stills: Stills, reply: messages.GenerateReply) -> Steps[None]:
     preview.end()
     there = partial(find, character)
     clips, off_path = [], 0.0
@@ -156,8 +158,8 @@ def _deliver(character: Handle, order: Order, reply: messages.GenerateReply) -> 
         if order.request.path is not None and not order.delivery.in_place:
             off_path = max(off_path, distance_from(order.request.path, clip))
         clips.append(clip)
-    fitted = yield from result.fit(there, clips, order)
-    actions = yield from result.put(there, order, fitted, session.model.bundle if session.model else "")
+    fitted = yield from result.fit(there, clips, order, stills)
+    actions = yield from result.put(there, order, fitted, session.model.bundle if session.model else "", stills)
     session.note = _tell(order, scene_of(there()), actions[0], off_path)
     push_undo("Generate Motion")
 

@@ -29,6 +29,7 @@ from .draft import Drafts, Gone
 from .history import KEY, Record, stamp
 from .keys import KeyedValues, choose_keys
 from .puppet import Puppet, find_switches, read_puppet
+from .stills import NONE, Stills, set_stills, standing
 
 _SAME = 1e-4  # how far from its value a switch may be
 _TUNES = 0.5  # by how much a switch differs at most between kinds of controls if it does not choose between them
@@ -65,13 +66,15 @@ def leave_others(armature: bpy.types.Object, order: Order) -> Order:
     return replace(order, delivery=replace(order.delivery, mode="COPY")) if some and action and order.delivery.mode == "NEW" else order
 
 
-def fit(find: Find, clips: Sequence[Clip], order: Order) -> Steps[list[Fitted]]:
-    """The finished clips of an order on the character's bones; the character is read once, in the second step."""
+def fit(find: Find, clips: Sequence[Clip], order: Order, stills: Stills = NONE) -> Steps[list[Fitted]]:
+    """The finished clips of an order on the character's bones; the character is read once, in the second step, with these `stills`."""
     depsgraph_of(find())
     yield
     armature = find()
     limbs, tuning = _limbs_shown(armature, order) if order.delivery.kept else (None, frozenset())
-    puppet = read_puppet(armature, depsgraph_of(armature), clips[0], order.fixed, order.origin, limbs)
+    depsgraph = depsgraph_of(armature)
+    with standing(armature, depsgraph, stills):
+        puppet = read_puppet(armature, depsgraph, clips[0], order.fixed, order.origin, limbs)
     if order.delivery.mode != "NEW" and (order.delivery.kept or puppet.root is None):
         puppet = yield from _among_keys(find, puppet, order)
     bones, fitted = order.delivery.bones, []
@@ -167,8 +170,10 @@ def _mark_segments(action: bpy.types.Action, order: Order) -> None:
         frame += segment.frames
 
 
-def put(find: Find, order: Order, clips: Sequence[Fitted], bundle: str) -> Steps[list[bpy.types.Action]]:
+def put(find: Find, order: Order, clips: Sequence[Fitted], bundle: str, stills: Stills = NONE) -> Steps[list[bpy.types.Action]]:
     """Put the clips of an order where they belong, an action for each; the character plays the first.
+
+    What the action that it had moves, and a new one does not, is left with the values `stills`.
 
     The action that it had is changed only where the order says so and there is one clip; of several each gets a copy of it, which one
     of mode COPY gets as well. All that anybody can see happens in the last step.
@@ -196,6 +201,9 @@ def put(find: Find, order: Order, clips: Sequence[Fitted], bundle: str) -> Steps
                 _end_loop(action, order)
                 _mark_segments(action, order)
             _sign(actions, order, bundle)
+            if target is None:
+                moved = {curve.data_path for curve in own_bag(actions[0]).fcurves}
+                set_stills(armature, {path: value for path, value in stills.items() if path not in moved})
             assign(armature, actions[0])
             return actions
 

@@ -8,17 +8,18 @@ TRACK = "MotionGPT"
 _STASH = "[Action Stash]"  # Blender's own name for such a track
 
 
-def stash_active_action(obj: bpy.types.Object) -> None:
-    """Move the action that `obj` plays to a muted track, as Blender's Stash does: it would play over all strips."""
+def stash_active_action(obj: bpy.types.Object) -> bool:
+    """Move the action that `obj` plays to a muted track, as Blender's Stash does: it would play over all strips. Whether it had one."""
     data = obj.animation_data or obj.animation_data_create()
     if data.action is None:
-        return
+        return False
     action, slot = data.action, data.action_slot
     track = data.nla_tracks.new()
     track.name = _STASH
     _put(track, action, slot, round(action.frame_range[0]))
     track.mute = track.lock = True
     data.action = None
+    return True
 
 
 def add_to_lane(

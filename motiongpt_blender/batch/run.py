@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import bpy
@@ -16,6 +16,7 @@ from .. import jobs, orders
 from ..animation import result
 from ..animation.action import require_animatable
 from ..animation.history import Record, stamp
+from ..animation.stills import Stills, read_stills, set_stills
 from ..handle import Handle, scene_of
 from ..preferences import backend_settings
 from ..session import unexpected
@@ -37,6 +38,14 @@ _ROUNDS = 2  # of writing, when an undo takes away what is written: with another
 _ITEMS = (Code.INVALID_PARAMS, Code.OUT_OF_MEMORY, Code.INTERNAL_ERROR, Code.BACKEND_ENDED)  # errors of one clip; others stop the batch
 
 
+@dataclass(frozen=True)
+class Character:
+    """An armature, and what its action moves, as that was when the batch was begun."""
+
+    handle: Handle
+    stills: Stills
+
+
 class Batch:
     """Follows one batch at a time. `pump` moves it on; only `wait` waits.
 
@@ -51,7 +60,7 @@ class Batch:
         self.store = ""
         self._steps: Steps[None] | None = None
         self._store: Store | None = None
-        self._characters: dict[str, Handle] = {}  # by the names that the batch knows them by
+        self._characters: dict[str, Character] = {}  # by the names that the batch knows them by
         self._made = self._wanted = 0
         self._started = 0.0
 
@@ -217,7 +226,7 @@ def not_made_yet(tasks: Iterable[Task]) -> list[Task]:
     return left
 
 
-def _write(store: Store, characters: Mapping[str, Handle], whys: Mapping[str, str], outcome: Outcome) -> Steps[None]:
+def _write(store: Store, characters: Mapping[str, Character], whys: Mapping[str, str], outcome: Outcome) -> Steps[None]:
     """Write the actions of all clips that there are, lay them out, and tell by the file what has become of each."""
     before, failed = placed(store), {}
     for _ in range(_ROUNDS):
@@ -237,7 +246,7 @@ def _write(store: Store, characters: Mapping[str, Handle], whys: Mapping[str, st
             outcome.failed[task.name] = why
 
 
-def _write_missing(store: Store, characters: Mapping[str, Handle], failed: dict[str, str]) -> Steps[list[Task]]:
+def _write_missing(store: Store, characters: Mapping[str, Character], failed: dict[str, str]) -> Steps[list[Task]]:
     """Write the actions that are not in this file, of the clips that there are; the tasks whose actions then were.
 
     Characters are looked up anew each time, for anything may have happened. `failed` gets why the others cannot be written.
@@ -252,7 +261,7 @@ def _write_missing(store: Store, characters: Mapping[str, Handle], failed: dict[
             clip = _place(store, task, ends)
             if _mark(store, task) not in _actions():
                 yield
-                yield from _write_task(store, task, partial(_find, characters, task.character), clip)
+                yield from _write_task(store, task, characters, clip)
             written.append(task)
         except MotionGPTError as error:
             failed[task.name] = str(error)
@@ -269,10 +278,11 @@ def _place(store: Store, task: Task, ends: dict[str, messages.Pose]) -> Clip:
     return clip
 
 
-def _write_task(store: Store, task: Task, there: result.Find, clip: Clip) -> Steps[None]:
+def _write_task(store: Store, task: Task, characters: Mapping[str, Character], clip: Clip) -> Steps[None]:
     """Write the action of a task, which is to be laid out yet."""
-    plan, order = store.plan, task.order
-    [fitted] = yield from result.fit(there, [clip], order)
+    plan, order, there = store.plan, task.order, partial(_find, characters, task.character)
+    there()
+    [fitted] = yield from result.fit(there, [clip], order, characters[task.character].stills)
     yield
     pixels = (yield from draw_clip(clip.joints)) if plan.previews else None
     action = yield from result.make_action(there, task.name, order, fitted)
@@ -286,7 +296,7 @@ def _write_task(store: Store, task: Task, there: result.Find, clip: Clip) -> Ste
         _set_preview(action, pixels)
 
 
-def _lay_out_all(store: Store, characters: Mapping[str, Handle], outcome: Outcome) -> dict[str, str]:
+def _lay_out_all(store: Store, characters: Mapping[str, Character], outcome: Outcome) -> dict[str, str]:
     """Lay out the actions that are not, and see that their scenes last; why some cannot be laid out, by their names."""
     actions, failed = _actions(), {}
     ends: dict[bpy.types.Scene, int] = {}
@@ -296,7 +306,7 @@ def _lay_out_all(store: Store, characters: Mapping[str, Handle], outcome: Outcom
             continue
         try:
             armature = _find(characters, task.character)
-            strip = _lay_out(store, task, armature, action)
+            strip = _lay_out(store, task, armature, action, characters[task.character].stills)
             action.pop(_WAITS, None)
         except MotionGPTError as error:
             failed[task.name] = str(error)
@@ -310,12 +320,13 @@ def _lay_out_all(store: Store, characters: Mapping[str, Handle], outcome: Outcom
     return failed
 
 
-def _lay_out(store: Store, task: Task, armature: bpy.types.Object, action: bpy.types.Action) -> bpy.types.NlaStrip | None:
-    """The strip of the action, if there is to be one."""
+def _lay_out(store: Store, task: Task, armature: bpy.types.Object, action: bpy.types.Action, stills: Stills) -> bpy.types.NlaStrip | None:
+    """The strip of the action, if there is to be one. What moved the character before leaves it with `stills`."""
     plan = store.plan
     if plan.layout == "ACTIONS":
         return None
-    nla.stash_active_action(armature)
+    if nla.stash_active_action(armature):
+        set_stills(armature, stills)
     mates = [t for t in plan.tasks if t.character == task.character]
     if plan.layout == "TRACKS":
         return nla.add_on_own_track(armature, action, plan.frame, muted=task is not mates[0])
@@ -323,11 +334,11 @@ def _lay_out(store: Store, task: Task, armature: bpy.types.Object, action: bpy.t
     return nla.add_to_lane(armature, action, plan.span(task).start, span, lambda other: other.get(KEY, "").startswith(mine))
 
 
-def _find_characters(store: Store, known: Mapping[str, Handle]) -> dict[str, Handle]:
+def _find_characters(store: Store, known: Mapping[str, Character]) -> dict[str, Character]:
     """The characters of a batch that there are: those `known` already, whatever they are called by now, the others by their names."""
     names = {task.character for task in store.plan.tasks}
-    found = {name: (name in known and known[name].find_in(bpy.data.objects)) or _armature_called(name) for name in names}
-    return {name: Handle.of(armature) for name, armature in found.items() if armature}
+    found = {name: (name in known and known[name].handle.find_in(bpy.data.objects)) or _armature_called(name) for name in names}
+    return {name: Character(Handle.of(armature), read_stills(armature)) for name, armature in found.items() if armature}
 
 
 def _armature_called(name: str) -> bpy.types.Object | None:
@@ -336,9 +347,9 @@ def _armature_called(name: str) -> bpy.types.Object | None:
     return max(armatures, key=lambda armature: bpy.context.scene in armature.users_scene, default=None)
 
 
-def _find(characters: Mapping[str, Handle], name: str) -> bpy.types.Object:
+def _find(characters: Mapping[str, Character], name: str) -> bpy.types.Object:
     """The armature of a character, in whatever scene, fit to be keyed; MotionGPTError if it is not, or gone."""
-    armature = characters[name].find_in(bpy.data.objects) if name in characters else None
+    armature = characters[name].handle.find_in(bpy.data.objects) if name in characters else None
     if armature is None or not armature.users_scene:
         raise MotionGPTError(Code.INVALID_PARAMS, f"{name} is no longer in the scene.", "Resume the batch when it is.")
     require_animatable(armature)

@@ -281,6 +281,24 @@ def test_action_that_was_played_is_stashed(scripted, table):
     assert stash.mute and stash.lock and stash.strips[0].action is old
 
 
+@pytest.mark.parametrize("moved", ["", "root"])
+def test_clips_start_where_the_character_stood_when_the_batch_was_begun(scripted, table, moved):
+    """Where the stashed action had its object or root bone then."""
+    anna = add_character("Anna")
+    owner = anna.pose.bones[moved] if moved else anna
+    for frame, far in ((1, 0.0), (100, 2.0)):
+        owner.location.x = far
+        owner.keyframe_insert("location", frame=frame)
+    bpy.context.scene.frame_set(1)
+    stood = anna.matrix_world @ anna.pose.bones["pelvis"].head
+    bake(filepath=table, wait=False)
+    bpy.context.scene.frame_set(60)
+    batch.wait()
+    bpy.context.scene.frame_set(1)
+    assert anna.animation_data.action is None
+    assert tuple(anna.matrix_world @ anna.pose.bones["pelvis"].head)[:2] == pytest.approx(tuple(stood)[:2], abs=1e-4)
+
+
 def test_assets_have_tags_text_and_a_picture(scripted, table):
     add_character("Anna")
     bake(filepath=table, assets=True, previews=True)

@@ -6,8 +6,9 @@ import bpy
 import numpy as np
 import pytest
 from installed import module
-from rigs import add_rig, posed_bones, posed_joints, read_pose, some_motion, write_clip
+from rigs import add_rig, edit, posed_bones, posed_joints, read_pose, some_motion, write_clip
 
+jobs = module("motiongpt_blender.jobs")
 history = module("motiongpt_blender.animation.history")
 curves_of = module("motiongpt_blender.animation.action").channelbag
 
@@ -405,6 +406,36 @@ def test_clip_starts_where_the_character_stood_when_it_was_ordered(scripted, rig
 def posed_root(rig: bpy.types.Object, root: bpy.types.Object | bpy.types.PoseBone, frame: int) -> np.ndarray:
     bpy.context.scene.frame_set(frame)
     return np.array(root.location)
+
+
+@pytest.mark.parametrize("playing", [False, True])
+@pytest.mark.parametrize("moved", ["", "root", "finger"])
+def test_what_only_the_old_action_moves_stays_as_it_was_when_the_clip_was_ordered(scripted, rig, moved, playing):
+    """Its object, or a bone above those of the clip or below them, while the animator goes to another frame or lets the scene play."""
+    edit(rig, lambda bones: [setattr(bones.new("finger"), "tail", (1, 0, 1)), setattr(bones["finger"], "parent", bones["left_wrist"])])
+    owner = rig.pose.bones[moved] if moved else rig
+    owner.rotation_mode = "XYZ"
+    for frame, far in ((1, 0.0), (100, 2.0)):
+        owner.location, owner.rotation_euler = (far, 0, 0), (0, far, far)
+        owner.keyframe_insert("location", frame=frame)
+        owner.keyframe_insert("rotation_euler", frame=frame)
+    bpy.context.scene.frame_set(10)
+    before = in_world(rig)
+    generate(pose_use="FIRST", wait=False)
+    if playing:
+        while scripted.busy:
+            jobs._tick()
+            bpy.context.scene.frame_set(bpy.context.scene.frame_current + 3)
+    else:
+        bpy.context.scene.frame_set(60)
+        scripted.wait()
+    bpy.context.scene.frame_set(10)
+    for bone, matrix in in_world(rig).items():
+        assert matrix == pytest.approx(before[bone], abs=1e-3), bone
+
+
+def in_world(rig: bpy.types.Object) -> dict[str, np.ndarray]:
+    return {bone: np.array(rig.matrix_world) @ matrix for bone, matrix in posed_bones(rig).items()}
 
 
 @pytest.mark.parametrize("options", [{"mode": "REPLACE"}, {"mode": "BLEND"}, {"mode": "REPLACE", "variations": 2}])

@@ -159,4 +159,4 @@ def heal() -> None:
 def _may_show(context: bpy.types.Context, armature: bpy.types.Object) -> bool:
     """Not where the animator watches something else, or where a moved bone would be keyed."""
     plays = any(window.screen.is_animation_playing for window in context.window_manager.windows)
-    return not plays and armature.mode != "EDIT" and not context.scene.tool_settings.use_keyframe_insert_auto
+    return not plays and not armature.data.is_editmode and not context.scene.tool_settings.use_keyframe_insert_auto

@@ -50,7 +50,9 @@ class Rig:
 
 
 def read_rig(armature: bpy.types.Object) -> Rig:
-    """The rig of an armature object; MotionGPTError if it lacks bones or does not stand upright at rest."""
+    """The rig of an armature object; MotionGPTError if it lacks bones, does not stand upright at rest, or is being edited."""
+    if armature.data.is_editmode:  # Blender brings no pose up to date meanwhile, of no object that has these bones
+        raise MotionGPTError(Code.INVALID_PARAMS, f"The bones of {armature.name} are being edited.", "Leave Edit Mode first.")
     mapping = find_mapping(armature)
     joints = tuple(joint for joint, name in enumerate(SMPL.joints) if name in mapping.bones)
     bones = tuple(mapping.bones[SMPL.joints[joint]] for joint in joints)

@@ -228,6 +228,26 @@ def test_character_that_shows_something_else_is_refused(session, rig):
     assert generate() == {"FINISHED"}
 
 
+def test_character_whose_bones_are_being_edited_is_refused(scripted, rig):
+    """Also by another object that has the same bones: neither has its pose brought up to date then."""
+    other = rig.copy()
+    bpy.context.collection.objects.link(other)
+    bpy.ops.object.mode_set(mode="EDIT")
+    for character in (rig, other):
+        with bpy.context.temp_override(active_object=character), pytest.raises(RuntimeError, match="are being edited"):
+            bpy.ops.motiongpt.generate(prompt="a person walks", wait=True)
+        with bpy.context.temp_override(active_object=character), pytest.raises(RuntimeError, match="are being edited"):
+            bpy.ops.motiongpt.add_pose()
+    bpy.ops.object.mode_set(mode="OBJECT")
+    bpy.ops.motiongpt.generate(prompt="a person walks")
+    bpy.ops.object.mode_set(mode="EDIT")
+    rig.data.edit_bones["head"].name = "top"
+    with pytest.raises(Exception, match=r"are being edited\. Leave Edit Mode first\."):
+        scripted.wait()
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert not bpy.data.actions
+
+
 def test_character_whose_hips_cannot_move_is_refused(session, rig):
     def connect(bones) -> None:
         bones["root"].tail = bones["pelvis"].head

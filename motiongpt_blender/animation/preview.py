@@ -46,6 +46,7 @@ class Preview:
         self._before: Values = {}
         self._shown: Values = {}
         self._keyed = (0, 0)
+        self._objects = 0
 
     @property
     def showing(self) -> bool:
@@ -81,8 +82,11 @@ class Preview:
             if len(self._before) < len(values):
                 self.end()
                 return
-            self._keyed = _keys_of(armature)
+            self._keyed, self._objects = _keys_of(armature), len(bpy.data.objects)
             armature[KEY] = json.dumps([[*where, value] for where, value in self._before.items()])
+        elif self._objects != len(bpy.data.objects):
+            heal(armature)  # copies that the animator has made of it
+            self._objects = len(bpy.data.objects)
         for where, value in values.items():
             set_value(armature, *where, value)
         self._shown = {where: read_value(armature, *where) for where in values}
@@ -96,6 +100,8 @@ class Preview:
                 if _read(armature, where) == value:
                     set_value(armature, *where, self._before[where])
             armature.pop(KEY, None)
+        if self._shown:
+            heal()
         self._character = self._order = self._puppet = self._sent = self._new = self._work = None
         self._before, self._shown, self._channels, self._frames = {}, {}, [], 0
 
@@ -146,10 +152,10 @@ def _keys_of(armature: bpy.types.Object) -> tuple[int, int]:
     return action.session_uid if action else 0, sum(len(curve.keyframe_points) for curve in bag.fcurves) if bag else 0
 
 
-def heal() -> None:
-    """Put right what an undo step or a file brings back of a preview."""
+def heal(shown: bpy.types.Object | None = None) -> None:
+    """Put right what an undo step, a file or a copy brings back of a preview, on all objects but the one that is `shown`."""
     for obj in bpy.data.objects:
-        if KEY in obj:
+        if KEY in obj and obj != shown:
             for bone, name, value in json.loads(obj[KEY]):
                 if not bone or bone in obj.pose.bones:
                     set_value(obj, bone, name, value)

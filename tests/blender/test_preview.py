@@ -180,6 +180,23 @@ def test_undo_step_made_meanwhile_comes_back_without_it(scripted, rig):
     assert preview.KEY not in rig
 
 
+def test_copy_made_meanwhile_stands_as_the_character_did(scripted, rig):
+    stood = basis(rig)
+    begin()
+    tick_until_shown()
+    copies = [rig.copy()]
+    bpy.context.collection.objects.link(copies[0])
+    tick()
+    assert basis(copies[0]) == pytest.approx(stood)
+    copies[0].pose.bones["head"].rotation_quaternion = (0, 1, 0, 0)
+    assert jobs.preview.showing
+    copies.append(rig.copy())
+    bpy.ops.motiongpt.cancel()
+    assert basis(copies[1]) == pytest.approx(stood)
+    preview.heal()
+    assert tuple(copies[0].pose.bones["head"].rotation_quaternion) == (0, 1, 0, 0)
+
+
 def test_file_that_was_kept_in_a_crash_is_put_right(scripted, rig):
     before = basis(rig)
     begin()

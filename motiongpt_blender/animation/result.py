@@ -165,8 +165,11 @@ def _mark_segments(action: bpy.types.Action, order: Order) -> None:
     segments, frame = order.request.segments, order.start
     marked = {(marker.name, marker.frame) for marker in action.pose_markers}
     for segment in segments if len(segments) > 1 else ():
-        if (segment.prompt, frame) not in marked:
-            action.pose_markers.new(segment.prompt).frame = frame
+        marker = action.pose_markers.new(segment.prompt)
+        if (marker.name, frame) in marked:  # by a name as long as Blender lets it be
+            action.pose_markers.remove(marker)
+        else:
+            marker.frame = frame
         frame += segment.frames
 
 

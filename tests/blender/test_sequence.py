@@ -60,6 +60,16 @@ def test_parts_are_marked_once_in_the_action_that_is_there_too(scripted, options
     assert len(rig.animation_data.action.pose_markers) == 3
 
 
+def test_prompts_longer_than_a_mark_are_marked_once(scripted):
+    rig = add_rig()
+    parts = [{"name": "jemand geht über die Brücke " * 5, "seconds": 1.0}, {"name": "走" * 50, "seconds": 1.0}]
+    for _ in range(2):
+        generate(parts=parts, mode="REPLACE")
+    marks = [(marker.name, marker.frame) for marker in rig.animation_data.action.pose_markers]
+    assert [frame for _, frame in marks] == [1, 25]
+    assert all(part["name"].startswith(name) for part, (name, _) in zip(parts, marks, strict=True))
+
+
 def test_parts_can_be_given_in_the_call(scripted):
     rig = add_rig()
     generate(parts=[{"name": prompt, "seconds": seconds} for prompt, seconds in PARTS])

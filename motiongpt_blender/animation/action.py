@@ -154,6 +154,9 @@ def channelbag(armature: bpy.types.Object, action: bpy.types.Action | None = Non
     if not data or not action or data.action_slot is None:
         return None
     slot = action.slots.get(data.action_slot.identifier)
-    if slot is None:
-        return None
+    return slot_bag(action, slot) if slot else None
+
+
+def slot_bag(action: bpy.types.Action, slot: bpy.types.ActionSlot) -> bpy.types.ActionChannelbag | None:
+    """The curves that an action has for one of its slots."""
     return next((bag for layer in action.layers for strip in layer.strips if (bag := strip.channelbag(slot))), None)

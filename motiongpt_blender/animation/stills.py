@@ -1,4 +1,4 @@
-"""What a character's action moves, as it was where clips were ordered.
+"""What a character's action and its NLA strips move, as it was where clips were ordered.
 
 Clips in actions of their own leave all that they do not move, the object as well, as it stands; and until they are there the
 animator may have gone to another frame, or let the scene play.
@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import bpy
 
-from .action import channelbag
+from .action import channelbag, plays_strips, slot_bag
 
 Still = bool | int | float | str | tuple[bool | int | float, ...]
 Stills = Mapping[str, Still]  # by data paths
@@ -18,9 +18,8 @@ NONE: Stills = MappingProxyType({})
 
 
 def read_stills(obj: bpy.types.Object) -> dict[str, Still]:
-    """The values of all that the action of `obj` moves."""
-    bag = channelbag(obj)
-    return _values(obj, {curve.data_path for curve in bag.fcurves} if bag else ())
+    """The values of all that the action of `obj` and its strips move."""
+    return _values(obj, {curve.data_path for bag in _bags(obj) for curve in bag.fcurves})
 
 
 def set_stills(obj: bpy.types.Object, stills: Stills) -> None:
@@ -51,6 +50,16 @@ def standing(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, stills: Stil
     finally:
         set_stills(obj, before)
         obj.update_tag()
+
+
+def _bags(obj: bpy.types.Object) -> Iterator[bpy.types.ActionChannelbag]:
+    """The curves that move `obj`."""
+    if bag := channelbag(obj):
+        yield bag
+    for track in obj.animation_data.nla_tracks if plays_strips(obj) else ():
+        for strip in track.strips if not track.mute else ():
+            if strip.action and strip.action_slot and (bag := slot_bag(strip.action, strip.action_slot)):
+                yield bag
 
 
 def _values(obj: bpy.types.Object, paths: Iterable[str]) -> dict[str, Still]:

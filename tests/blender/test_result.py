@@ -434,6 +434,25 @@ def test_what_only_the_old_action_moves_stays_as_it_was_when_the_clip_was_ordere
         assert matrix == pytest.approx(before[bone], abs=1e-3), bone
 
 
+def test_pose_is_met_over_strips_whatever_frame_is_shown_when_the_clip_is_there(scripted, rig):
+    """The strip moves the root bone, on which the hips hang."""
+    root, data = rig.pose.bones["root"], rig.animation_data_create()
+    for frame, far in ((1, 0.0), (100, 2.0)):
+        root.location.x = far
+        root.keyframe_insert("location", frame=frame)
+    track = data.nla_tracks.new()
+    track.strips.new("below", 1, data.action)
+    data.action = None
+    bpy.context.scene.frame_set(10)
+    before = in_world(rig)
+    generate(pose_use="FIRST", wait=False)
+    bpy.context.scene.frame_set(60)
+    scripted.wait()
+    bpy.context.scene.frame_set(10)
+    for bone, matrix in in_world(rig).items():
+        assert matrix == pytest.approx(before[bone], abs=1e-3), bone
+
+
 def in_world(rig: bpy.types.Object) -> dict[str, np.ndarray]:
     return {bone: np.array(rig.matrix_world) @ matrix for bone, matrix in posed_bones(rig).items()}
 

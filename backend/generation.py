@@ -147,12 +147,13 @@ class Generator:
         """
         began = time.perf_counter()
         segments, poses = positions(request, self.bundle), constraints(request, self.skeleton)
+        whole = _whole(poses)
         told = any(segment.prompt.strip() for segment in request.segments) and (self.ranker is not None or request.guidance != 1.0)
         candidates = request.candidates if told or poses else 1  # nothing else says which is best
         preview = None
         if on_preview:
             statistics = (self.bundle.mean, self.bundle.std)
-            anchor = poses[0] if poses else None
+            anchor = whole[0] if whole else None
             preview = Preview(
                 self.tokenizer, statistics, self.skeleton, self.bundle.rotations, sum(segments), request.frames, request.fps, anchor
             )
@@ -174,7 +175,7 @@ class Generator:
         try:
             for dice in passes:
                 turned = np.tile(in_mirror, len(dice) // candidates)
-                made += self._made(request, poses, candidates, *self._sample(request, poses, segments, dice, turned, count, cancelled))
+                made += self._made(request, poses, candidates, *self._sample(request, whole, segments, dice, turned, count, cancelled))
         except Cancelled:
             raise MotionGPTError(Code.CANCELLED, "The generation was cancelled.") from None
         per_second = len(tokens) / max(1e-9, tokens[-1] - began)
@@ -303,7 +304,8 @@ class Generator:
     def _placed(self, features: np.ndarray, poses: list[Constraint], request: Generate) -> Clip:
         """The clip of features (T, D) as long as it is wanted, where the first of the poses stands."""
         clip = clip_from_features(features, self.skeleton, self.bundle.rotations).resampled(request.frames, request.fps)
-        return clip.placed(poses[0].frame, self.skeleton.forward(poses[0].local, poses[0].root)) if poses else clip
+        first = next(iter(_whole(poses)), None)
+        return clip.placed(first.frame, self.skeleton.forward(first.local, first.root)) if first else clip
 
     def _finish(self, clip: Clip, poses: list[Constraint], request: Generate) -> MadeClip:
         """The clip as the request wants it: on its path or in a loop, its poses met, its feet still."""
@@ -368,6 +370,11 @@ def mirrored_attempts(prompts: Sequence[str], attempts: int) -> np.ndarray:
     """
     named = attempts % 2 == 0 and any(mirrored(prompt) != prompt for prompt in prompts)
     return np.arange(attempts) >= (attempts // 2 if named else attempts)
+
+
+def _whole(poses: Sequence[Constraint]) -> list[Constraint]:
+    """Those that are about the whole body: what limbs alone have to do is seen to once a clip is made."""
+    return [pose for pose in poses if not pose.only]
 
 
 def best_of(agreement: np.ndarray, drift: np.ndarray) -> int:

@@ -4,6 +4,7 @@ import numpy as np
 
 from .models.bundle import Bundle
 from .motion.fit import Constraint
+from .motion.limbs import LIMBS
 from .motion.loop import SHORTEST
 from .motion.skeleton import Skeleton
 from .protocol.errors import Code, MotionGPTError
@@ -79,7 +80,15 @@ def constraints(request: Generate, skeleton: Skeleton) -> list[Constraint]:
         norms = np.linalg.norm(local, axis=-1, keepdims=True)
         if np.any(np.abs(norms - 1.0) > 1e-3):
             raise MotionGPTError(Code.INVALID_PARAMS, f"The pose at frame {pose.frame} has rotations that are not unit quaternions.")
-        given.append(Constraint(pose.frame, local / norms, root))
+        if unknown := set(pose.only) - set(LIMBS):
+            raise MotionGPTError(Code.INVALID_PARAMS, f"A pose cannot be one of {', '.join(sorted(unknown))} only.")
+        given.append(Constraint(pose.frame, local / norms, root, pose.only))
+    if given and all(pose.only for pose in given):
+        raise MotionGPTError(
+            Code.INVALID_PARAMS,
+            "There is no pose of the whole body.",
+            "Use the current pose as well, or have one of the key poses be about the whole body.",
+        )
     return given
 
 

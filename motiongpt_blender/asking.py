@@ -1,10 +1,12 @@
 """From what the animator asks for and what is in the scene to an order."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 import bpy
 import numpy as np
 
+from ..backend.motion.limbs import LIMBS
 from ..backend.protocol import messages
 from ..backend.protocol.errors import Code, MotionGPTError
 from .animation.puppet import read_origin, require_free_bones
@@ -38,8 +40,10 @@ def make_order(
     segments = segments or (messages.Segment(asked.prompt.strip(), frames),)
     now = pose_now(armature, context)
     ends = {"FIRST": [start], "LAST": [start + frames - 1], "BOTH": [start, start + frames - 1], "NONE": []}[asked.pose_use]
-    poses = {frame: messages.Pose(frame, now.rotations, now.root_translation) for frame in ends} | listed
-    path = _path_through(floor_path(context, armature, asked.path), poses, start, frames) if asked.path else None
+    standing = {frame: messages.Pose(frame, now.rotations, now.root_translation) for frame in ends}
+    poses = standing | {frame: pose for frame, pose in listed.items() if not pose.only or frame not in standing}
+    whole = {frame: pose for frame, pose in poses.items() if not pose.only}
+    path = _path_through(floor_path(context, armature, asked.path), whole, start, frames) if asked.path else None
     request = messages.Generate(
         segments=tuple(segments),
         fps=fps,
@@ -99,7 +103,10 @@ def scene_rate(scene: bpy.types.Scene) -> float:
 
 
 def to_pose(item: MotionGPTKeyPose) -> messages.Pose:
-    return messages.Pose(item.frame, np.array(item["rotations"]).reshape(-1, 4), np.array(item["root"]))
+    only = tuple(limb for limb in LIMBS if limb.upper() in item.only)
+    ends = np.array(item.get("ends", [])).reshape(-1, 3)  # files of before do not have them
+    rotations, root = np.array(item["rotations"]).reshape(-1, 4), np.array(item["root"])
+    return messages.Pose(item.frame, rotations, root, only, ends if only and len(ends) else None)
 
 
 def _length(asked: Asked, listed: Collection[int], fps: float) -> int:
@@ -127,7 +134,7 @@ def _in_clip(poses: Iterable[messages.Pose], start: int, frames: int) -> tuple[m
                 f"The key pose at frame {pose.frame} lies outside the clip (frames {start} to {start + frames - 1}).",
                 "Change where the clip starts or how long it is, or remove the pose.",
             )
-    return tuple(messages.Pose(p.frame - start, p.rotations, p.root_translation) for p in sorted(poses, key=lambda p: p.frame))
+    return tuple(replace(pose, frame=pose.frame - start) for pose in sorted(poses, key=lambda pose: pose.frame))
 
 
 def _require_length(frames: int, fps: float, longest: float) -> None:

@@ -8,8 +8,8 @@ from .poses import marked_frames, pose_now, pose_of_asset, poses_at
 from .properties import MotionGPTSettings
 
 
-def add(context: bpy.types.Context, armature: bpy.types.Object, source: str, asset: str) -> int:
-    """Put the poses of a source into the scene's list and return how many; MotionGPTError if there are none."""
+def add(context: bpy.types.Context, armature: bpy.types.Object, source: str, asset: str, only: set[str]) -> int:
+    """Put the poses of a source, `only` of some hands and feet, into the scene's list and return how many; MotionGPTError if none."""
     scene = context.scene
     if source == "FRAME":
         poses = [("Pose", pose_now(armature, context))]
@@ -27,7 +27,7 @@ def add(context: bpy.types.Context, armature: bpy.types.Object, source: str, ass
         names = {marker.frame: marker.name for marker in scene.timeline_markers}
         poses = [(names[pose.frame], pose) for pose in poses_at(armature, frames)]
     for name, pose in poses:
-        _put(scene.motiongpt, name, pose)
+        _put(scene.motiongpt, name, pose, only)
     return len(poses)
 
 
@@ -53,7 +53,7 @@ def _find_asset(name: str) -> bpy.types.Action:
     return action
 
 
-def _put(settings: MotionGPTSettings, name: str, pose: messages.Pose) -> None:
+def _put(settings: MotionGPTSettings, name: str, pose: messages.Pose, only: set[str]) -> None:
     """Into its place in time, instead of one that is there."""
     items = settings.key_poses
     frames = [item.frame for item in items]
@@ -63,5 +63,5 @@ def _put(settings: MotionGPTSettings, name: str, pose: messages.Pose) -> None:
         items.add()
         at = sum(frame < pose.frame for frame in frames)
         items.move(len(items) - 1, at)
-    items[at].hold(pose, name)
+    items[at].hold(pose, name, only)
     settings.active_pose = at

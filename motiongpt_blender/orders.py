@@ -75,7 +75,17 @@ class Order:
 
     @property
     def fixed(self) -> tuple[int, ...]:
-        """The frames of the clip, from 0, whose poses were given."""
+        """The frames of the clip, from 0, whose whole poses were given."""
+        return tuple(pose.frame for pose in self.request.poses if not pose.only)
+
+    @property
+    def held(self) -> tuple[messages.Pose, ...]:
+        """The poses that hands and feet alone are to be in, of a clip that goes where they are."""
+        return () if self.delivery.in_place else tuple(pose for pose in self.request.poses if pose.only)
+
+    @property
+    def met(self) -> tuple[int, ...]:
+        """The frames of the clip, from 0, at which anything of its poses was given."""
         return tuple(pose.frame for pose in self.request.poses)
 
 

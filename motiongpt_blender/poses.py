@@ -11,7 +11,7 @@ from .animation.action import channelbag, plays_strips
 from .animation.puppet import read_origin
 from .orders import OriginValue
 from .rigs.body import bones_above
-from .rigs.rig import carried, read_pose, read_rig
+from .rigs.rig import Rig, carried, read_ends, read_pose, read_rig
 from .steps import Steps
 
 _AT_ONCE = 16  # frames that are looked at in one step; making a scene to look at them in takes longer than they do
@@ -20,8 +20,7 @@ _PLACES = ("location", "rotation_", "scale")
 
 def pose_now(armature: bpy.types.Object, context: bpy.types.Context) -> messages.Pose:
     """The pose that the character stands in at the current frame, keyed or not."""
-    pose = read_pose(read_rig(armature), armature, context.evaluated_depsgraph_get())
-    return messages.Pose(context.scene.frame_current, *pose)
+    return _read(read_rig(armature), armature, context.scene.frame_current, context.evaluated_depsgraph_get())
 
 
 def poses_at(armature: bpy.types.Object, frames: Iterable[int], travelling: bool = False) -> list[messages.Pose]:
@@ -30,39 +29,41 @@ def poses_at(armature: bpy.types.Object, frames: Iterable[int], travelling: bool
     They are those in the object's own space; if `travelling`, in that of the first frame, from which the object may go on.
     """
     poses, places = [], []
-    for frame, pose, shown in _go_through(armature, frames):
-        poses.append(messages.Pose(frame, *pose))
+    for pose, shown in _go_through(armature, frames):
+        poses.append(pose)
         places.append(np.array(shown.matrix_local))
     if not travelling or np.allclose(places, places[0]):
         return poses
-    moved = _from_first(armature, [(pose.rotations, pose.root_translation) for pose in poses], places)
+    moved = _from_first(armature, poses, places)
     return [messages.Pose(pose.frame, *there) for pose, *there in zip(poses, *moved, strict=True)]
 
 
 def read_motion(armature: bpy.types.Object, frames: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
     """Canonical rotations `(T, 22, 4)` and root translations `(T, 3)`, in the place where the armature is at the first frame."""
     poses, places = [], []
-    for _, pose, shown in _go_through(armature, frames):
+    for pose, shown in _go_through(armature, frames):
         poses.append(pose)
         places.append(np.array(shown.matrix_world))
     return _from_first(armature, poses, places)
 
 
-def _go_through(armature: bpy.types.Object, frames: Iterable[int]) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray], bpy.types.Object]]:
-    """Each frame of the scene with the pose that the character's animation gives it there, and the evaluated object."""
+def _go_through(armature: bpy.types.Object, frames: Iterable[int]) -> Iterator[tuple[messages.Pose, bpy.types.Object]]:
+    """The pose that the character's animation gives it at each frame of the scene, and the evaluated object."""
     rig = read_rig(armature)
     with scene_with(armature) as scene:
         for frame in frames:
             scene.frame_set(frame)
             depsgraph = scene.view_layers[0].depsgraph
-            yield frame, read_pose(rig, armature, depsgraph), armature.evaluated_get(depsgraph)
+            yield _read(rig, armature, frame, depsgraph), armature.evaluated_get(depsgraph)
 
 
-def _from_first(
-    armature: bpy.types.Object, poses: Sequence[tuple[np.ndarray, np.ndarray]], places: Sequence[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
+def _read(rig: Rig, armature: bpy.types.Object, frame: int, depsgraph: bpy.types.Depsgraph) -> messages.Pose:
+    return messages.Pose(frame, *read_pose(rig, armature, depsgraph), ends=read_ends(rig, armature, depsgraph))
+
+
+def _from_first(armature: bpy.types.Object, poses: Sequence[messages.Pose], places: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Poses of an object that goes from place to place, as one that stays at the first of `places (T, 4, 4)` would have them."""
-    local, root = (np.array(part) for part in zip(*poses, strict=True))
+    local, root = np.stack([pose.rotations for pose in poses]), np.stack([pose.root_translation for pose in poses])
     return carried(read_rig(armature), local, root, np.linalg.inv(places[0]) @ np.array(places))
 
 
@@ -117,10 +118,9 @@ def pose_of_asset(armature: bpy.types.Object, action: bpy.types.Action, frame: i
         double.pose.apply_pose_from_action(action, evaluation_time=action.frame_range[0])
         with scene_with(double) as scene:
             scene.frame_set(frame)
-            pose = read_pose(read_rig(double), double, scene.view_layers[0].depsgraph)
+            return _read(read_rig(double), double, frame, scene.view_layers[0].depsgraph)
     finally:
         bpy.data.objects.remove(double)
-    return messages.Pose(frame, *pose)
 
 
 def marked_frames(scene: bpy.types.Scene) -> list[int]:

@@ -89,14 +89,29 @@ class ClipProperties:
     preview: BoolProperty(name="Preview", description="Move the character while its clip is being made", default=True)
 
 
+LIMBS = [
+    ("LEFT_HAND", "Left Hand", "The left hand is where it is in the pose"),
+    ("RIGHT_HAND", "Right Hand", "The right hand is where it is in the pose"),
+    ("LEFT_FOOT", "Left Foot", "The left foot is where it is in the pose"),
+    ("RIGHT_FOOT", "Right Foot", "The right foot is where it is in the pose"),
+]
+
+
 class MotionGPTKeyPose(bpy.types.PropertyGroup):
     """A pose at a frame of the scene, where `name` says it comes from; the pose itself lies in custom properties."""
 
     frame: IntProperty(name="Frame", description="The frame of the scene at which the clip passes through the pose")
+    only: EnumProperty(
+        name="Only",
+        description="The hands and feet that are to be as in the pose; without any, all of the body",
+        items=LIMBS,
+        options={"ENUM_FLAG"},
+    )
 
-    def hold(self, pose: messages.Pose, source: str) -> None:
-        self.frame, self.name = pose.frame, source
+    def hold(self, pose: messages.Pose, source: str, only: set[str]) -> None:
+        self.frame, self.name, self.only = pose.frame, source, only
         self["rotations"], self["root"] = pose.rotations.ravel().tolist(), pose.root_translation.tolist()
+        self["ends"] = [] if pose.ends is None else pose.ends.ravel().tolist()
 
 
 def _find_played(self: bpy.types.PropertyGroup) -> int:

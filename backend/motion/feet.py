@@ -16,7 +16,7 @@ _FASTEST_CONTACT = 0.9  # metres a second: a foot that is faster does not rest, 
 _ON_FLOOR = 0.1  # metres: a contact higher than that is on something else (a step, a chair) and keeps its height
 _STEP = 0.02  # metres between the places of a foot in two given poses from which on it takes a step
 _STEP_SECONDS, _STEP_HEIGHT = 0.4, 0.06
-_GIVE = 0.003  # metres that a swinging foot may sink before it is lifted, so that lifting starts gently
+GIVE = 0.003  # metres that a swinging foot may sink before it is lifted, so that lifting starts gently
 _HEEL = 0.5  # share of its height over a flat foot by which an ankle may come down on a foot that is not flat
 _STRETCH = 0.99  # share of the leg's length up to which it is stretched freely; a clip's own straight legs stay
 _SINKING = 5.0  # metres a second²: how fast the root may go down for a leg's sake
@@ -190,7 +190,7 @@ def _offset(clip: Clip, joints: np.ndarray, leg: _Leg, pinned: np.ndarray, clear
     fixed, depth = np.flatnonzero(pinned), np.minimum(-sunk, 0.0)
     levels = np.stack([np.where(touching, heights, depth), depth])[:, fixed]
     floor, depth = levels @ fades(fixed, len(clip), np.full(len(fixed), _LEVEL_SECONDS * clip.fps))
-    lift = np.maximum(sunk + clearance + depth - _GIVE, 0.0)
+    lift = np.maximum(sunk + clearance + depth - GIVE, 0.0)
     held = touching & ~pinned
     wanted, weights = np.where(held, floor - heights, 0.0), free + stiffness * held
     for _ in range(3):  # lift what sinks, which may push its neighbours down

@@ -8,6 +8,7 @@ from . import rotations
 from .clip import Clip
 from .feet import lock_feet
 from .fit import Constraint, fit
+from .hold import approached, held
 from .loop import Cycle, find_loop
 from .path import follow
 
@@ -30,8 +31,8 @@ def finish(
     if not loop:
         return _met(clip, constraints, path is not None, still_feet), None
     cycle = find_loop(clip)
-    if constraints:
-        first, last = (pick(constraints, key=lambda c: c.frame) for pick in (min, max))
+    if whole := [c for c in constraints if not c.only]:
+        first, last = (pick(whole, key=lambda c: c.frame) for pick in (min, max))
         cycle = cycle.placed(first.frame, clip.skeleton.forward(first.local, first.root))
         if last is not first and last.frame == len(cycle.clip) - 1:  # there is no time to come back from it
             cycle = cycle.ending(clip.skeleton.forward(last.local, last.root))
@@ -40,8 +41,20 @@ def finish(
 
 
 def _met(clip: Clip, constraints: Sequence[Constraint], keep_path: bool, still_feet: bool) -> Clip:
-    clip = fit(clip, constraints, keep_path)
-    return lock_feet(clip, [c.frame for c in constraints]) if still_feet else clip
+    """The clip through constraints: those of whole poses first, because it depends on where it is then what limbs have to do."""
+    whole, limbs = [c for c in constraints if not c.only], [c for c in constraints if c.only]
+    clip = _through(clip, whole, keep_path, still_feet)
+    if not limbs:
+        return clip
+    ways = [] if keep_path else [way for c in limbs if (way := approached(clip, c))]
+    if ways:
+        clip = _through(clip, [*whole, *ways], keep_path, still_feet)
+    return _through(clip, [*whole, *(held(clip, c) for c in limbs)], True, still_feet)
+
+
+def _through(clip: Clip, poses: Sequence[Constraint], keep_path: bool, still_feet: bool) -> Clip:
+    clip = fit(clip, poses, keep_path)
+    return lock_feet(clip, [c.frame for c in poses]) if still_feet else clip
 
 
 def _repeated(constraints: Sequence[Constraint], cycle: Cycle) -> list[Constraint]:
@@ -51,6 +64,6 @@ def _repeated(constraints: Sequence[Constraint], cycle: Cycle) -> list[Constrain
         moved = []
         for c in latest:
             local = np.concatenate([rotations.multiply(cycle.turn, c.local[:1]), c.local[1:]])
-            moved.append(Constraint(c.frame + len(cycle.clip), local, rotations.rotate(cycle.turn, c.root) + cycle.travel))
+            moved.append(Constraint(c.frame + len(cycle.clip), local, rotations.rotate(cycle.turn, c.root) + cycle.travel, c.only))
         row, latest = row + moved, moved
     return row

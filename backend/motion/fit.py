@@ -8,6 +8,7 @@ import numpy as np
 from . import rotations
 from .clip import Clip
 from .features import facing
+from .limbs import LIMBS
 from .path import angles, heading, steer
 from .smooth import ease
 
@@ -23,15 +24,19 @@ _STEEPEST = 7.5  # of an arch from 0 to 1, in a time of 1
 
 @dataclass(frozen=True)
 class Constraint:
-    """A pose at a frame: parent-relative `local (J, 4)` and the root's place `root (3,)` in metres."""
+    """A pose at a frame: parent-relative `local (J, 4)` and the root's place `root (3,)` in metres.
+
+    One that is `only` about some of `limbs.LIMBS` is met when these end where they end in it, turned as they are turned in it.
+    """
 
     frame: int
     local: np.ndarray
     root: np.ndarray
+    only: tuple[str, ...] = ()
 
 
 def fit(clip: Clip, constraints: Sequence[Constraint], keep_path: bool = False) -> Clip:
-    """The clip bent so that it passes through every constraint exactly.
+    """The clip bent so that it passes through every constraint, each of a whole pose, exactly.
 
     Between two constraints the path turns and its steps grow or shrink to lead from one to the other; what is still missing
     of the place is carried on, since a character that is moved stays moved. What is missing of the pose fades out to both
@@ -59,14 +64,20 @@ def fit(clip: Clip, constraints: Sequence[Constraint], keep_path: bool = False) 
 
 
 def errors(clip: Clip, constraints: Sequence[Constraint]) -> tuple[float, float]:
-    """The worst distance of any joint (mm) and the worst angle of any local rotation (degrees) at the constraints."""
-    if not constraints:
-        return 0.0, 0.0
-    frames = [c.frame for c in constraints]
-    local, root = np.stack([c.local for c in constraints]), np.stack([c.root for c in constraints])
-    distance = np.linalg.norm(clip.joints[frames] - clip.skeleton.forward(local, root), axis=-1)
-    angle = rotations.angle_between(clip.local[frames], local)
-    return float(distance.max() * 1000.0), float(np.degrees(angle.max()))
+    """The worst distance of any joint (mm) and the worst angle of any local rotation (degrees) at the constraints.
+
+    Of limbs alone those of their ends, whose rotations are then those in the world.
+    """
+    distance, angle = 0.0, 0.0
+    for c in constraints:
+        away = np.linalg.norm(clip.joints[c.frame] - clip.skeleton.forward(c.local, c.root), axis=-1)
+        own, wanted = clip.local[c.frame], c.local
+        if c.only:
+            ends = [clip.skeleton.index(LIMBS[name].end) for name in c.only]
+            away, own, wanted = (values[ends] for values in (away, clip.skeleton.to_global(own), clip.skeleton.to_global(wanted)))
+        distance = max(distance, float(away.max() * 1000.0))
+        angle = max(angle, float(np.degrees(rotations.angle_between(own, wanted).max())))
+    return distance, angle
 
 
 def _lead(clip: Clip, frames: np.ndarray, poses: np.ndarray) -> Clip:

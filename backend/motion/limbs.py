@@ -1,10 +1,40 @@
 """Two-bone inverse kinematics: a limb that reaches for a point, in closed form."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from . import rotations
+from .skeleton import Skeleton
 
 _STRAIGHT = (1e-4, 5e-4)  # how far out of line the middle joint is, per length of the limb, below which it is straight and above which bent
+
+
+@dataclass(frozen=True)
+class Limb:
+    """A limb's joints from the trunk outwards, and where the middle one goes when it bends, in the frame of the upper bone in T-pose.
+
+    `stretch` is the share of its length to which it is stretched at most for the sake of a point: arms seldom are straight.
+    """
+
+    start: str
+    middle: str
+    end: str
+    bends: tuple[float, float, float]
+    stretch: float
+
+    def joints(self, skeleton: Skeleton) -> tuple[int, int, int]:
+        return skeleton.index(self.start), skeleton.index(self.middle), skeleton.index(self.end)
+
+
+LIMBS = {
+    f"{side}_{name}": Limb(f"{side}_{start}", f"{side}_{middle}", f"{side}_{end}", bends, stretch)
+    for side in ("left", "right")
+    for name, start, middle, end, bends, stretch in (
+        ("hand", "shoulder", "elbow", "wrist", (0.0, 0.0, -1.0), 0.95),
+        ("foot", "hip", "knee", "ankle", (0.0, 0.0, 1.0), 1.0),
+    )
+}
 
 
 def reach(

@@ -9,16 +9,23 @@ import numpy as np
 
 GUIDANCE = 4.0  # how strongly a prompt is followed where nothing else is said: less of it meets poses better, and goes its own ways
 ATTEMPTS = 8  # that a clip is the best of where nothing else is said
-VERSION = 3  # raised whenever a message changes its meaning; both sides must have the same
+VERSION = 4  # raised whenever a message changes its meaning; both sides must have the same
 
 
 @dataclass(frozen=True)
 class Pose:
-    """A pose to be met: parent-relative `rotations (22, 4)` and `root_translation (3,)` at `frame` of the clip, from 0."""
+    """A pose to be met: parent-relative `rotations (22, 4)` and `root_translation (3,)` at `frame` of the clip, from 0.
+
+    One that is `only` about some hands and feet, by their names in `backend.motion.limbs.LIMBS`, is met when these are where they are
+    in it, turned as they are turned in it. `ends (4, 3)` says where limbs really end on the body that it was read from, in the order
+    of their names, which rotations alone do not tell of limbs that are stretched or squeezed; the backend has no use for it.
+    """
 
     frame: int
     rotations: np.ndarray
     root_translation: np.ndarray
+    only: tuple[str, ...] = ()
+    ends: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +80,8 @@ class Segment:
 class Generate:
     """Make clips at `fps`: the segments one after another without a seam, together as long as their frames.
 
-    Without a prompt in any segment at least one pose must be given. `samples` clips are made, each of `candidates` the one that
-    the prompt explains best and that comes nearest to the poses by itself.
+    Without a prompt in any segment at least one pose must be given, and a whole one beside those of hands and feet alone. `samples`
+    clips are made, each of `candidates` the one that the prompt explains best and that comes nearest to the poses by itself.
     `loop` joins the last frame to the first, one frame after it. `path (P, 2)` are points x, z on the floor that the root
     follows; `face_path` turns the character along it. `guidance` says how strongly the prompt is followed: 1 as the model
     does by itself, more to exaggerate it. With `preview` the first clip is sent while it is being made: that of its attempts which leads.

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...backend.motion import rotations
 from ...backend.motion.clip import Clip
+from ...backend.protocol.messages import Pose
 from ..rigs.retarget import Ground, Motion, find_ground, point_at, retarget
 from ..rigs.stance import Stance
 from ..steps import Steps, finish
@@ -17,13 +18,13 @@ from .locks import hold
 from .puppet import Placing, Puppet, RootBone, RootObject, read_puppet
 
 
-def puppet_channels(puppet: Puppet, clip: Clip, fixed: Sequence[int] = ()) -> Steps[list[Channel]]:
+def puppet_channels(puppet: Puppet, clip: Clip, fixed: Sequence[int] = (), held: Sequence[Pose] = ()) -> Steps[list[Channel]]:
     """What a clip of canonical motion is on a character's bones, a value a frame, worked out in steps.
 
-    At the frames `fixed` of the clip, from 0, are poses that were read from this character: they come out as they were. Switches
-    between kinds of controls come with it.
+    At the frames `fixed` of the clip, from 0, are poses that were read from this character: they come out as they were.
+    Of those `held` the hands and feet do that they are about. Switches between kinds of controls come with it.
     """
-    motion = yield from retarget(puppet.body, clip, fixed, puppet.whole)
+    motion = yield from retarget(puppet.body, clip, fixed, puppet.whole, held)
     stance, root, way = puppet.rig.stance, puppet.root, []
     if puppet.carried:
         by_object, by_bone = puppet.carried

@@ -30,7 +30,7 @@ def stamp(action: bpy.types.Action, record: Record) -> None:
         "bundle": record.bundle,
         "prompt": order.prompt,
         "seed": order.request.seed,
-        "poses": [order.start + frame for frame in order.fixed],
+        "poses": [order.start + frame for frame in order.met],
         "group": record.group,
         "variation": record.variation,
         "variations": record.variations,

@@ -82,7 +82,7 @@ def fit(find: Find, clips: Sequence[Clip], order: Order, stills: Stills = NONE) 
     loose = limb_controls(puppet.rig.controls, poles_only=limbs is not None)
     for clip in clips:
         yield
-        channels = yield from puppet_channels(puppet, clip, order.fixed)
+        channels = yield from puppet_channels(puppet, clip, order.fixed, order.held)
         # How the animator has tuned the controls of kept poses is part of these.
         channels = [c for c in channels if (not bones or c.bone in bones) and (c.bone, c.property) not in tuning]
         fitted.append(Fitted(channels, puppet.rig.scale, loose, switches))
@@ -157,7 +157,7 @@ def _choose_keys(channel: Channel, order: Order, fitted: Fitted) -> KeyedValues:
     distance, is_turn = distance_of(channel.property)
     tolerance = np.radians(keys.degrees) if is_turn else keys.millimetres / 1000 * fitted.units_per_metre
     jumps = form_changes(channel.property, channel.values).tolist()
-    return choose_keys(channel.values, keys, order.fixed, distance, tolerance, jumps)
+    return choose_keys(channel.values, keys, order.met, distance, tolerance, jumps)
 
 
 def _mark_segments(action: bpy.types.Action, order: Order) -> None:

@@ -6,6 +6,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ...backend.protocol.errors import MotionGPTError
 from .. import jobs, key_poses
+from ..properties import LIMBS
 from ..rigs.character import find_character
 from ..translation import say
 from .at_once import AtOnce
@@ -35,6 +36,13 @@ class MOTIONGPT_OT_add_pose(AtOnce, bpy.types.Operator):
         options={"SKIP_SAVE"},  # or the dialog that asks for it would not open again
     )
 
+    only: EnumProperty(
+        name="Only",
+        description="The hands and feet that are to be as in the pose; without any, all of the body",
+        items=LIMBS,
+        options={"ENUM_FLAG", "SKIP_SAVE"},
+    )
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return poll_character(cls, context)
@@ -50,7 +58,7 @@ class MOTIONGPT_OT_add_pose(AtOnce, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         jobs.preview.end()
         try:
-            added = key_poses.add(context, find_character(context), self.source, self.asset)
+            added = key_poses.add(context, find_character(context), self.source, self.asset, self.only)
         except MotionGPTError as error:
             return fail(self, error)
         self.report({"INFO"}, f"Added {added} key pose{'s' if added > 1 else ''}")

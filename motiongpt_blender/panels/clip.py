@@ -34,7 +34,7 @@ class MOTIONGPT_PT_length(SubPanel, bpy.types.Panel):
 class MOTIONGPT_UL_key_poses(bpy.types.UIList):
     def draw_item(self, context: bpy.types.Context, layout: bpy.types.UILayout, data, item, icon, active, active_property) -> None:
         row = layout.split(factor=0.7)
-        row.label(text=item.name, icon="ARMATURE_DATA", translate=False)
+        row.label(text=item.name, icon="CON_KINEMATIC" if item.only else "ARMATURE_DATA", translate=False)
         row.prop(item, "frame", text="", emboss=False)
 
 
@@ -52,6 +52,9 @@ class MOTIONGPT_PT_poses(SubPanel, bpy.types.Panel):
         for source, icon in (("FRAME", "ADD"), ("MARKERS", "MARKER_HLT"), ("ASSET", "ASSET_MANAGER")):
             column.operator(MOTIONGPT_OT_add_pose.bl_idname, text="", icon=icon).source = source
         column.operator(MOTIONGPT_OT_remove_pose.bl_idname, text="", icon="REMOVE")
+        if settings.active_pose < len(settings.key_poses):
+            column = split(layout)
+            column.column(align=True).prop(settings.key_poses[settings.active_pose], "only")
 
 
 class MOTIONGPT_PT_options(SubPanel, bpy.types.Panel):

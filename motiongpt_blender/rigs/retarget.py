@@ -7,8 +7,10 @@ import numpy as np
 
 from ...backend.motion import rotations
 from ...backend.motion.clip import Clip
-from ...backend.motion.limbs import reach
+from ...backend.motion.fit import fades
+from ...backend.motion.limbs import LIMBS, reach
 from ...backend.motion.skeleton import SMPL
+from ...backend.protocol.messages import Pose
 from ..steps import Steps
 from .body import Body, Pole
 from .planting import plant
@@ -16,7 +18,9 @@ from .stance import SIDES
 
 _STILL = 1e-6  # metres
 _STRAIGHT = (0.003, 0.012)  # how far out of line its middle joint is, per its length, below which a limb is straight and above which bent
-_UP, _FORWARD = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
+_UP = np.array([0.0, 1.0, 0.0])
+_HOLD_SECONDS = 1.0  # before and after a pose that limbs are held in, in which they go over to it
+_STRETCH = 0.999  # share of its length to which a limb is then stretched before the body comes nearer
 
 
 @dataclass(frozen=True)
@@ -31,16 +35,19 @@ class Motion:
     loose: np.ndarray
 
 
-def retarget(body: Body, clip: Clip, fixed: Sequence[int], whole: Body | None = None) -> Steps[Motion]:
+def retarget(body: Body, clip: Clip, fixed: Sequence[int], whole: Body | None = None, held: Sequence[Pose] = ()) -> Steps[Motion]:
     """The motion of a body that does what the clip shows, worked out in steps.
 
-    At the frames `fixed` are poses of this very body, which come out as they were. `whole` is the body with limbs of their full
-    lengths, by which its feet are judged to stand on the floor, if it is not that itself.
+    At the frames `fixed` are poses of this very body, which come out as they were, and so do hands and feet of those `held`, if they
+    are in reach. `whole` is the body with limbs of their full lengths, by which its feet are judged to stand on the floor, if it is
+    not that itself.
     """
     turns, pelvis = SMPL.to_global(clip.local), clip.root
     if clip.contacts.any():
         yield
         turns, pelvis = yield from _plant_feet(body, whole or body, clip, turns, fixed)
+    if held:
+        turns, pelvis = yield from _hold_limbs(body, clip, turns, pelvis, fixed, held)
     yield
     turned = body.turned(turns)
     return Motion(turned, body.heads(turned, pelvis), np.tile(rotations.IDENTITY, (len(clip), 1)))
@@ -94,19 +101,59 @@ def _plant_feet(body: Body, whole: Body, clip: Clip, turns: np.ndarray, fixed: S
     yield
     strayed = _places(body, turned, heads) - SMPL.positions(turns, clip.root)[:, _FEET]
     moved, feet_moved = yield from plant(clip, strayed, heights - SMPL.rest_heights[_FEET], fixed)
-    turns, pelvis = turns.copy(), clip.root + moved
+    turns = turns.copy()
     for side, offset in zip(SIDES, np.moveaxis(feet_moved, 1, 0), strict=True):
-        hip, knee, ankle = (SMPL.index(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
-        stirred = np.linalg.norm(offset, axis=-1) > _STILL
-        if not stirred.any():
-            continue
         yield
-        start, middle, end = (body.joint(joint, turned, heads)[stirred] for joint in (hip, knee, ankle))
-        forward = rotations.rotate(turns[stirred, hip], _FORWARD)
-        upper, lower = reach(middle - start, end - middle, end - start + offset[stirred], forward)
-        turns[stirred, hip] = rotations.multiply(upper, turns[stirred, hip])
-        turns[stirred, knee] = rotations.multiply(lower, turns[stirred, knee])
-    return turns, pelvis
+        _bend(body, turned, heads, turns, f"{side}_foot", offset)
+    return turns, clip.root + moved
+
+
+def _hold_limbs(
+    body: Body, clip: Clip, turns: np.ndarray, pelvis: np.ndarray, fixed: Sequence[int], held: Sequence[Pose]
+) -> Steps[tuple[np.ndarray, np.ndarray]]:
+    """`turns (T, 22, 4)` and pelvis `(T, 3)` with hands and feet where they are in the poses that they are `held` in.
+
+    There they are in the clip, too, but a body of other proportions has them elsewhere with the clip's turns. All of it moves as far
+    as its limbs are too short, but for the frames `fixed`.
+    """
+    all_, frames = range(len(SMPL)), np.array([pose.frame for pose in held])
+    turned = body.turned(turns)
+    heads = body.heads(turned, pelvis, all_)
+    yield
+    wanted = body.turned(SMPL.to_global(np.stack([pose.rotations for pose in held])))
+    goals = body.heads(wanted, np.stack([pose.root_translation for pose in held]), all_)
+    bound = np.union1d(frames, fixed).astype(int)
+    weights = fades(bound, len(clip), np.full(len(bound), _HOLD_SECONDS * clip.fps))[np.searchsorted(bound, frames)]
+    missing, shift = {limb: np.zeros((len(frames), 3)) for limb in LIMBS}, np.zeros((len(frames), 3))
+    for number, (limb, offsets) in enumerate(missing.items()):
+        joints = LIMBS[limb].joints(SMPL)
+        start, middle, end = (body.joint(joint, turned, heads)[frames] for joint in joints)
+        places = body.joint(joints[2], wanted, goals)
+        places = [place if pose.ends is None else pose.ends[number] for pose, place in zip(held, places, strict=True)]
+        longest = np.linalg.norm(middle - start, axis=-1) + np.linalg.norm(end - middle, axis=-1)
+        for i, pose in enumerate(held):
+            if limb in pose.only:
+                offsets[i], way = places[i] - end[i], places[i] - start[i] - shift[i]
+                shift[i] += rotations.normalise(way) * max(0.0, np.linalg.norm(way) - _STRETCH * longest[i])
+    moved, turns = weights.T @ shift, turns.copy()
+    heads = heads + moved[:, None]
+    for limb, offsets in missing.items():
+        if limb.endswith("foot") or any(limb in pose.only for pose in held):
+            yield
+            _bend(body, turned, heads, turns, limb, weights.T @ offsets - moved)
+    return turns, pelvis + moved
+
+
+def _bend(body: Body, turned: np.ndarray, heads: np.ndarray, turns: np.ndarray, limb: str, offset: np.ndarray) -> None:
+    """Write into `turns (T, 22, 4)`, at which a body is `turned` and has its `heads`, what moves the end of a limb by `offset (T, 3)`."""
+    stirred = np.linalg.norm(offset, axis=-1) > _STILL
+    if not stirred.any():
+        return
+    joints = LIMBS[limb].joints(SMPL)
+    start, middle, end = (body.joint(joint, turned, heads)[stirred] for joint in joints)
+    forward = rotations.rotate(turns[stirred, joints[0]], np.array(LIMBS[limb].bends))
+    for joint, turn in zip(joints[:2], reach(middle - start, end - middle, end - start + offset[stirred], forward), strict=True):
+        turns[stirred, joint] = rotations.multiply(turn, turns[stirred, joint])
 
 
 def _places(body: Body, turned: np.ndarray, heads: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 
 from ...backend.motion import rotations
+from ...backend.motion.limbs import LIMBS
 from ...backend.motion.skeleton import SMPL
 from ...backend.protocol.errors import Code, MotionGPTError
 from .controls import Controls
@@ -102,6 +103,13 @@ def read_pose(rig: Rig, armature: bpy.types.Object, depsgraph: bpy.types.Depsgra
     posed = armature.evaluated_get(depsgraph).pose.bones
     turned, heads = read_bones(rig.stance, [posed[bone] for bone in rig.bones])
     return SMPL.to_local(turns_of_joints(rig, turned)), heads[0] + rotations.rotate(turned[0], rig.pelvis)
+
+
+def read_ends(rig: Rig, armature: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> np.ndarray | None:
+    """Where the limbs end in the evaluated pose `(4, 3)`, in the canonical frame and the order of `LIMBS`; None if the rig lacks one."""
+    bones = [rig.bone(limb.end) for limb in LIMBS.values()]
+    posed = armature.evaluated_get(depsgraph).pose.bones
+    return read_bones(rig.stance, [posed[bone] for bone in bones if bone])[1] if all(bones) else None
 
 
 def read_bones(stance: Stance, bones: list[bpy.types.PoseBone]) -> tuple[np.ndarray, np.ndarray]:

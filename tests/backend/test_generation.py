@@ -119,6 +119,21 @@ def test_poses_are_met_within_a_millimetre_and_a_tenth_of_a_degree(generator, fr
     assert reply.constraint_error_deg < 0.1
 
 
+def test_hands_and_feet_alone_are_met_while_the_rest_goes_its_own_way(generator):
+    free = make(generator, poses=(crouch(0),))
+    reached = replace(crouch(24, 0.9, turn=0.3, place=(0.1, 0.2)), only=("left_hand", "right_hand"))
+    reply = make(generator, poses=(crouch(0), reached))
+    wanted, wrists = SMPL.forward(reached.rotations, reached.root_translation), [SMPL.index(f"{side}_wrist") for side in ("left", "right")]
+    assert np.linalg.norm(reply.joints[24, wrists] - wanted[wrists], axis=-1).max() < 1e-3
+    turned = SMPL.to_global(np.stack([reply.rotations[24].astype(float), reached.rotations]))[:, wrists]
+    assert np.degrees(rotations.angle_between(*turned)).max() < 0.1
+    knees = [SMPL.index(f"{side}_knee") for side in ("left", "right")]
+    assert rotations.angle_between(reply.rotations[24, knees], reached.rotations[knees]).max() > 0.2
+    assert reply.constraint_error_mm < 1.0
+    assert reply.constraint_error_deg < 0.1
+    np.testing.assert_allclose(reply.joints[0], free.joints[0], atol=1e-4)
+
+
 def test_the_clip_goes_on_from_where_the_pose_stands_and_faces(generator):
     pose = crouch(0, turn=2.0, place=(3.0, -5.0))
     reply = make(generator, poses=(pose,))
@@ -198,6 +213,8 @@ def test_every_token_is_told_and_cancel_comes_before_the_next(generator):
         ({"poses": (crouch(48),)}, "outside"),
         ({"poses": (crouch(3), crouch(3))}, "Two poses"),
         ({"poses": (Pose(0, np.zeros((22, 4)), np.zeros(3)),)}, "unit"),
+        ({"poses": (crouch(0), replace(crouch(3), only=("left_hand", "nose")))}, "nose"),
+        ({"poses": (replace(crouch(3), only=("left_hand",)),)}, "no pose of the whole body"),
         ({"poses": (Pose(0, np.zeros((21, 4)), np.zeros(3)),)}, "rotations"),
     ],
 )

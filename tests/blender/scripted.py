@@ -12,7 +12,7 @@ from rigs import SMPL, some_motion
 messages = module("backend.protocol.messages")
 errors = module("backend.protocol.errors")
 client = module("motiongpt_blender.connection.client")
-_clip, _fit = module("backend.motion.clip"), module("backend.motion.fit")
+_clip, _fit, _finish = (module(f"backend.motion.{name}") for name in ("clip", "fit", "finish"))
 IDENTITY = module("backend.motion.rotations").IDENTITY
 
 STEPS = 20  # progress notifications of a clip, each with a preview where that is asked for
@@ -99,5 +99,6 @@ def make_clip(request: Any, index: int) -> Any:
     local, root = local[: request.frames], root[: request.frames]
     contacts = (np.arange(len(root))[:, None] // 10 + [0, 0, 1, 1]) % 2 == 0  # the feet by turns
     clip = _clip.Clip(local, root, contacts, request.fps, SMPL)
-    clip = _fit.fit(clip, [_fit.Constraint(p.frame, p.rotations, p.root_translation) for p in request.poses])
+    poses = [_fit.Constraint(p.frame, p.rotations, p.root_translation, p.only) for p in request.poses]
+    clip, _ = _finish.finish(clip, poses, still_feet=False)
     return messages.MadeClip(clip.local, clip.root, clip.joints, clip.contacts, 0.0, 0.0, 0.0, 0.0, turn, travel)

@@ -3,8 +3,12 @@
 import bpy
 import numpy as np
 import pytest
-from rigs import add_rig, degrees_between, posed_joints, read_pose, rotations
+from installed import module
+from mathutils import Vector
+from rigs import SMPL, add_rig, build_rig, build_rigify, degrees_between, posed_joints, read_pose, rotations
 from scripted import ScriptedConnection
+
+read_rig = module("motiongpt_blender.rigs.rig").read_rig
 
 
 @pytest.fixture
@@ -175,3 +179,77 @@ def test_adding_is_taken_back_in_one_step(rig):
     assert listed()
     bpy.ops.ed.undo()
     assert not listed()
+
+
+def place_of(rig: bpy.types.Object, joint: str, frame: int | None = None) -> np.ndarray:
+    return posed_joints(rig, frame)[bone_of(rig, joint)]
+
+
+def bone_of(rig: bpy.types.Object, joint: str) -> int:
+    return list(read_rig(rig).joints).index(SMPL.index(joint))
+
+
+def reach_out(rig: bpy.types.Object, frame: int) -> np.ndarray:
+    """A key pose of the right hand alone; where it is to be."""
+    bpy.context.scene.frame_set(frame)
+    for joint, turn in (("right_shoulder", (0.8, 0, -0.6, 0)), ("left_hip", (0.9, 0.4, 0, 0))):
+        posed = rig.pose.bones[read_rig(rig).bones[bone_of(rig, joint)]]
+        posed.rotation_mode, posed.rotation_quaternion = "QUATERNION", turn
+    bpy.context.view_layer.update()
+    wanted = place_of(rig, "right_wrist")
+    assert bpy.ops.motiongpt.add_pose(source="FRAME", only={"RIGHT_HAND"}) == {"FINISHED"}
+    for bone in rig.pose.bones:
+        bone.matrix_basis.identity()
+    bpy.context.scene.frame_set(1)
+    return wanted
+
+
+@pytest.mark.parametrize("name", ["smplx", "mixamo", "unreal_5", "daz_genesis_8", "cmu_bvh", "unknown"])
+def test_a_hand_alone_is_where_it_was_posed_whatever_the_proportions(scripted, name):
+    rig = build_rig(name)
+    wanted = reach_out(rig, 21)
+    knee = place_of(rig, "left_knee")
+    assert generate(seed=4) == {"FINISHED"}
+    pose = ScriptedConnection.requests[-1].poses[1]
+    assert (pose.frame, pose.only) == (20, ("right_hand",))
+    size = read_rig(rig).scale
+    assert np.linalg.norm(place_of(rig, "right_wrist", 21) - wanted) < 1e-3 * size
+    assert np.linalg.norm(place_of(rig, "right_wrist", 40) - wanted) > 1e-2 * size
+    assert np.linalg.norm(place_of(rig, "left_knee", 1) - knee) < 1e-3 * size  # the pose it stands in is met as a whole
+
+
+def test_a_pose_of_hands_gives_way_to_the_whole_pose_of_the_same_frame(scripted, rig):
+    reach_out(rig, 1)
+    generate()
+    assert [(pose.frame, pose.only) for pose in ScriptedConnection.requests[-1].poses] == [(0, ())]
+
+
+def test_hands_are_left_to_a_clip_that_stays_in_its_place(scripted, rig):
+    reach_out(rig, 21)
+    assert generate(in_place=True) == {"FINISHED"}
+
+
+def test_reduced_keys_keep_what_a_hand_is_to_do(scripted, rig):
+    wanted = reach_out(rig, 21)
+    generate(keys="REDUCED", key_degrees=8.0)
+    assert np.linalg.norm(place_of(rig, "right_wrist", 21) - wanted) < 1e-3
+
+
+@pytest.mark.parametrize("limbs", ["FK", "IK"])
+def test_controls_of_a_rigify_rig_hold_a_hand(scripted, limbs):
+    rig = build_rigify(generated=True)
+    rig.motiongpt.limbs = limbs
+    bpy.context.view_layer.objects.active = rig
+    control = rig.pose.bones["hand_ik.R"]
+    bpy.context.scene.frame_set(21)
+    matrix, shoulder = control.matrix.copy(), rig.pose.bones["ORG-upper_arm.R"].matrix.translation
+    matrix.translation = shoulder + 0.7 * (matrix.translation - shoulder) + Vector((0.0, -0.05, 0.05))
+    control.matrix = matrix
+    bpy.context.view_layer.update()
+    wanted = np.array(rig.pose.bones["ORG-hand.R"].matrix.translation)
+    bpy.ops.motiongpt.add_pose(source="FRAME", only={"RIGHT_HAND"})
+    control.location = (0, 0, 0)
+    bpy.context.scene.frame_set(1)
+    assert generate(seed=4) == {"FINISHED"}
+    bpy.context.scene.frame_set(21)
+    assert np.linalg.norm(np.array(rig.pose.bones["ORG-hand.R"].matrix.translation) - wanted) < 2e-3

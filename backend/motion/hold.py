@@ -1,5 +1,7 @@
 """Hands and feet that are to be somewhere at a moment, while the rest of the body does what the clip does."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from . import rotations
@@ -10,8 +12,8 @@ from .limbs import LIMBS, reach
 from .skeleton import Skeleton
 
 _TRUNK = ("pelvis", "spine1", "spine2", "spine3")
-# What it costs to turn a joint of the trunk by a radian, and to move all of the body by a metre, against each other.
-_TURN, _MOVE = 0.4, 1.0
+# What it costs to bow a joint of the trunk by a radian, to twist or to tilt it, and to move all of the body by a metre, against each other.
+_BOW, _TWIST, _TILT, _MOVE = 0.3, 0.9, 0.9, 1.0
 _FAR = 0.25  # metres that a body has to come nearer for its path to lead there, instead of leaning
 _ROUNDS, _ENOUGH = 60, 1e-5  # of Gauss and Newton's method, and metres that may then still be missing
 
@@ -32,7 +34,7 @@ def held(clip: Clip, wanted: Constraint) -> Constraint:
     local, root = clip.local[frame], clip.root[frame]
     for some in (all_goals, goals):  # the second changes nothing where feet can stay
         local, root = _leaning(skeleton, local, root, some)
-    return Constraint(frame, _reaching(skeleton, local, root, all_goals, turns), root)
+    return Constraint(frame, _reaching(skeleton, _hanging(skeleton, local, clip.local[frame], goals), root, all_goals, turns), root)
 
 
 def approached(clip: Clip, wanted: Constraint) -> Constraint | None:
@@ -58,14 +60,24 @@ def _risen(clip: Clip, name: str, frame: int) -> np.ndarray:
     return np.array([0.0, min(max(-lowest, 0.0), GIVE), 0.0])
 
 
+def _hanging(skeleton: Skeleton, local: np.ndarray, own: np.ndarray, goals: Iterable[str]) -> np.ndarray:
+    """Local rotations `(J, 4)` with arms that reach for nothing turned in the world as in the clip's `own (J, 4)`: they hang."""
+    turned, before, local = skeleton.to_global(local), skeleton.to_global(own), local.copy()
+    for name, limb in LIMBS.items():
+        if name.endswith("hand") and name not in goals:
+            shoulder = skeleton.index(limb.start)
+            local[shoulder] = rotations.multiply(rotations.inverse(turned[skeleton.parents[shoulder]]), before[shoulder])
+    return local
+
+
 def _leaning(skeleton: Skeleton, local: np.ndarray, root: np.ndarray, goals: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Local rotations `(J, 4)` and the root's place, changed as little as it takes for limbs to be long enough for their `goals (3,)`."""
     trunk = [skeleton.index(name) for name in _TRUNK]
     above = {name: _above(skeleton, name) for name in goals}
-    costs = np.array([_TURN] * 3 * len(trunk) + [_MOVE] * 3)
+    costs = np.array([_BOW, _TWIST, _TILT] * len(trunk) + [_MOVE] * 3)
     for _ in range(_ROUNDS):
         turned = skeleton.to_global(local)
-        joints = skeleton.positions(turned, root)
+        joints, axes = skeleton.positions(turned, root), rotations.to_matrix(turned[0])
         rows, missing = [], []
         for name, goal in goals.items():
             start = joints[skeleton.index(LIMBS[name].start)]
@@ -74,7 +86,7 @@ def _leaning(skeleton: Skeleton, local: np.ndarray, root: np.ndarray, goals: dic
             if short <= 0:
                 continue
             along = rotations.normalise(way)
-            turn = [np.cross(start - joints[joint], along) * (joint in above[name]) for joint in trunk]
+            turn = [np.cross(start - joints[joint], along) @ axes * (joint in above[name]) for joint in trunk]
             rows.append(np.concatenate([*turn, along]) / costs)
             missing.append(short)
         if not missing or max(missing) < _ENOUGH:
@@ -82,7 +94,7 @@ def _leaning(skeleton: Skeleton, local: np.ndarray, root: np.ndarray, goals: dic
         step = np.linalg.lstsq(np.array(rows), np.array(missing), rcond=1e-6)[0] / costs
         step *= min(1.0, 0.3 / np.abs(step).max())
         local = local.copy()
-        for joint, turn in zip(trunk, step[:-3].reshape(-1, 3), strict=True):
+        for joint, turn in zip(trunk, step[:-3].reshape(-1, 3) @ axes.T, strict=True):
             parent = turned[skeleton.parents[joint]] if joint else rotations.IDENTITY
             turn = rotations.multiply(rotations.inverse(parent), rotations.multiply(rotations.from_vector(turn), turned[joint]))
             local[joint] = rotations.normalise(turn)

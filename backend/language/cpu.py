@@ -1,8 +1,9 @@
 """The engine for the CPU and the read-outs of codes: the weights in the form that the compiled kernels read."""
 
+import contextlib
 import hashlib
 import importlib.util
-import os
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +16,16 @@ import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numba.core.caching import FunctionCache
 from torch import Tensor
 
+from ..files import write_whole
 from ..models.base import cache_folder
+from ..protocol.errors import Code, MotionGPTError
 from .engine import Layer, Shape, rotary_tables
 from .heads import MotionHeads
 
+_LOG = logging.getLogger(__name__)
 _MOST = 8  # threads; memory is read no faster by more, and each step waits for the slowest
 _FEW = 4  # rows below which waking other threads takes longer than to read out what is wanted of them
 
@@ -166,24 +171,51 @@ class CpuReadOut:
         team.run(function, hidden.contiguous().numpy(), *arguments, threads=threads)
 
 
+class _Kept(FunctionCache):
+    """What numba has compiled before, where that can be read: else, as after a power cut, no clip could be made ever again."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # whatever the rest of a file may raise
+            _LOG.warning("What was compiled is damaged and is compiled anew: %r", error)
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:  # a full disk, or the rest of a file that could not be replaced
+            _LOG.warning("What was compiled cannot be kept: %r", error)
+
+
 @lru_cache
 def load_kernels() -> ModuleType:
-    """The module `kernels`, from the user's cache.
+    """The module `kernels`, from the user's cache. MotionGPTError if it cannot be put there.
 
     numba keeps what it has compiled beside the source and ties it to that place. The package's own folder may be read-only, and
     is another one after every update.
     """
     source = Path(__file__).with_name("kernels.py").read_bytes()
     path = cache_folder() / "kernels" / hashlib.sha256(source).hexdigest()[:16] / "kernels.py"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{os.getpid()}.tmp")
-        temporary.write_bytes(source)
-        temporary.replace(path)
+    try:
+        if not path.is_file() or path.read_bytes() != source:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, source)
+    except OSError as error:
+        raise MotionGPTError(
+            Code.INTERNAL_ERROR,
+            f"The folder {path.parent} cannot be made: {error.strerror or error}.",
+            "Make room, or allow writing there.",
+        ) from error
     spec = importlib.util.spec_from_file_location("motiongpt_kernels", path)
     assert spec and spec.loader
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # compiled code refers to the classes in it by name
     spec.loader.exec_module(module)
+    for kernel in vars(module).values():
+        if isinstance(getattr(kernel, "_cache", None), FunctionCache):
+            kernel._cache = _Kept(kernel.py_func)
     return module
 
 

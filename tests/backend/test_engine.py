@@ -1,16 +1,20 @@
 """The engine against transformers: the same model, run in two ways."""
 
+import errno
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numba
 import numpy as np
 import pytest
 import torch
 from llvmlite import binding
+from numba.core.caching import FunctionCache
 from safetensors.torch import save_file
 
 from backend.language import cpu
@@ -20,6 +24,7 @@ from backend.language.engine import Checkpoint, Engine, TorchEngine
 from backend.language.heads import AdapterConfig
 from backend.language.model import MotionLanguageModel, load_causal
 from backend.language.runtime import EngineModel, TextTokenizer
+from backend.protocol.errors import MotionGPTError
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny import write_base
@@ -210,6 +215,53 @@ def test_kernels_are_compiled_once(plain, base):
     )
     said = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["1", "0"]
+
+
+@pytest.mark.parametrize("spoilt", ["*.nbi", "*.nbc"])
+def test_what_was_compiled_and_is_damaged_is_compiled_anew(spoilt, tmp_path, monkeypatch):
+    load = kernels_of(tmp_path, monkeypatch)
+    assert load().double(2.0) == 4.0
+    for path in tmp_path.rglob(spoilt):
+        path.write_bytes(b"")
+    assert load().double(2.0) == 4.0
+    again = load()
+    assert again.double(2.0) == 4.0
+    assert sum(again.double.stats.cache_hits.values()) == 1
+
+
+def test_kernels_that_cannot_be_kept_are_compiled_all_the_same(tmp_path, monkeypatch):
+    def fill_disk(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    load = kernels_of(tmp_path, monkeypatch)
+    monkeypatch.setattr(FunctionCache, "_save_overload", fill_disk)
+    assert load().double(2.0) == 4.0
+
+
+def test_kernels_that_arrived_by_half_are_put_there_again(tmp_path, monkeypatch):
+    load = kernels_of(tmp_path, monkeypatch)
+    load()
+    (path,) = (tmp_path / "cache").rglob("kernels.py")
+    path.write_bytes(b"")
+    assert load().double(2.0) == 4.0
+
+
+def test_place_where_no_kernels_can_be_put_is_named(tmp_path, monkeypatch):
+    load = kernels_of(tmp_path, monkeypatch)
+    (tmp_path / "cache").write_bytes(b"")
+    with pytest.raises(MotionGPTError, match=r"cache.* cannot be made") as caught:
+        load()
+    assert caught.value.remedy
+
+
+def kernels_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+    """What loads a small kernel through a cache of its own."""
+    monkeypatch.setenv("MOTIONGPT_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(cpu, "__file__", str(folder / "cpu.py"))
+    monkeypatch.setitem(sys.modules, "motiongpt_kernels", ModuleType("motiongpt_kernels"))
+    source = "from numba import njit\n\n\n@njit(cache=True)\ndef double(x):\n    return 2 * x\n"
+    (folder / "kernels.py").write_text(source, encoding="utf-8")
+    return cpu.load_kernels.__wrapped__
 
 
 @pytest.mark.parametrize("features", [(), ("avxvnni",), ("avx512bw",), ("avx512bw", "avx512vnni")], ids="-".join)

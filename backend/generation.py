@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ class Generator:
             model = EngineModel(
                 base, bundle.adapter_tensors(), bundle.adapter, bundle.network.codes, bundle.network.levels, device, precision
             )
-        except SafetensorError as error:
+        except (OSError, SafetensorError, JSONDecodeError) as error:
             raise MotionGPTError(
                 Code.BASE_MODEL_MISSING,
                 f"The base model in {base} is damaged: {error}.",

@@ -93,10 +93,13 @@ class TextTokenizer:
     """A base model's text tokenizer, read from `tokenizer.json`."""
 
     def __init__(self, folder: Path) -> None:
-        """ValueError if the folder holds none."""
+        """ValueError if the folder holds none, OSError if what it holds cannot be read."""
         if not (folder / "tokenizer.json").is_file():
             raise ValueError(f"{folder} holds no tokenizer.json.")
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the library raises no other kind
+            raise OSError(f"tokenizer.json: {error}") from error
         settings: dict[str, Any] = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
         end = settings["eos_token"]
         self.eos_token_id = self._id(end if isinstance(end, str) else end["content"])

@@ -90,7 +90,7 @@ class Bundle:
 def open_bundle(folder: Path | None = None) -> Bundle:
     """The bundle in `folder` (None: the one that comes with the product), its files checked.
 
-    MotionGPTError: `BUNDLE_MISSING` if a file is not there, `BUNDLE_ALTERED` if one is not what it was.
+    MotionGPTError: `BUNDLE_MISSING` if a file is not there or cannot be read, `BUNDLE_ALTERED` if one is not what it was.
     """
     folder = DEFAULT if folder is None else folder
     try:
@@ -107,6 +107,12 @@ def open_bundle(folder: Path | None = None) -> Bundle:
             Code.BUNDLE_MISSING,
             f"The bundle in {folder} is not complete: {Path(error.filename).name} is missing.",
             "Choose another bundle folder in the preferences, or install the extension again.",
+        ) from error
+    except OSError as error:
+        raise MotionGPTError(
+            Code.BUNDLE_MISSING,
+            f"The bundle in {folder} cannot be read: {error.strerror or error}.",
+            "Choose another bundle folder in the preferences, or allow reading it.",
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise MotionGPTError(

@@ -7,6 +7,7 @@ import pytest
 
 from backend.cli import main
 from backend.models import bundle
+from backend.models.base import SMOLLM2, converted_folder, find_base
 from backend.motion.skeleton import SMPL
 
 
@@ -69,6 +70,42 @@ def test_what_cannot_be_done_is_told_with_a_remedy(
     message, remedy = capsys.readouterr().err.strip().splitlines()[-2:]
     assert words in message and remedy
     assert not list(tmp_path.iterdir())
+
+
+def test_a_bundle_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "bundle.json"
+    file.write_text("{}", encoding="utf-8")
+    assert generate(tmp_path / "clip.npz", "--bundle", str(file)) == 1
+    message, remedy = capsys.readouterr().err.strip().splitlines()[-2:]
+    assert f"The bundle in {file} cannot be read" in message and remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", None),
+        ("config.json", ""),
+        ("tokenizer.json", ""),
+        ("tokenizer_config.json", None),
+        ("tokenizer_config.json", ""),
+        ("model.safetensors", ""),
+    ],
+)
+def test_a_damaged_base_model_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str | None, capsys: pytest.CaptureFixture[str]
+):
+    whole = find_base(SMOLLM2)
+    monkeypatch.setenv("MOTIONGPT_CACHE", str(tmp_path / "cache"))
+    folder = converted_folder(SMOLLM2)
+    folder.mkdir(parents=True)
+    for path in whole.iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content, encoding="utf-8")
+    assert generate(tmp_path / "clip.npz") == 1
+    message, remedy = capsys.readouterr().err.strip().splitlines()[-2:]
+    assert f"The base model in {folder} is damaged" in message and "Remove that folder" in remedy
 
 
 def test_the_doctor_finds_everything_that_a_clip_needs(capsys: pytest.CaptureFixture[str]):

@@ -10,7 +10,6 @@ from pathlib import Path
 from ...backend.protocol.errors import Code, MotionGPTError
 from ..connection.process import backend_environment
 from . import command, torch_builds, uv
-from .failures import explain_os_error
 from .hardware import detect
 from .place import Current, Place, has_base, interpreter
 from .plan import PREFERRED_PYTHON, SUITABLE_PYTHONS, Plan, TorchWheel, lock_hash, torch_wheel
@@ -41,15 +40,9 @@ class Installer:
         self._cancelled = cancelled
 
     def run(self) -> str:
-        """What the animator should know in the end; usually nothing. MotionGPTError: `SETUP_FAILED`, `CANCELLED`."""
-        try:
-            self._plan.folder.mkdir(parents=True, exist_ok=True)
-            self._place.log.write_bytes(b"")
-            return self._run()
-        except OSError as error:
-            raise explain_os_error("Setting up", error) from error
-
-    def _run(self) -> str:
+        """What the animator should know in the end; usually nothing. MotionGPTError: `SETUP_FAILED`, `CANCELLED`; OSError."""
+        self._plan.folder.mkdir(parents=True, exist_ok=True)
+        self._place.log.write_bytes(b"")
         self._say("Looking at this computer", 0.0)
         wheel = torch_wheel(self._plan)
         hardware = detect()

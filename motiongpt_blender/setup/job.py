@@ -62,15 +62,15 @@ class Job:
 
     def set_up(self, plan: Plan, on_done: Callable[[], None]) -> None:
         """Carry out a plan; `on_done` is called by `pump` when it has gone well."""
-        self._start(lambda: Installer(plan, self._say, self._cancelled).run(), on_done)
+        self._start(Place(plan.folder), "Setting up", Installer(plan, self._say, self._cancelled).run, on_done)
 
     def sweep(self, place: Place) -> None:
         """Delete what the last set-up has made needless, of which nothing may run; its remark stays."""
-        self._delete("Removing what is no longer needed", place.sweep, self.remark, 1.0)  # the set-up itself is done
+        self._delete(place, "Removing what is no longer needed", place.sweep, self.remark, 1.0)  # the set-up itself is done
 
     def remove(self, place: Place) -> None:
         """Delete the backend in `place`, of which nothing may run."""
-        self._delete("Removing the backend", place.remove)
+        self._delete(place, "Removing the backend", place.remove)
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -104,18 +104,17 @@ class Job:
         if self.error:
             raise self.error
 
-    def _delete(self, words: str, work: Callable[[], None], remark: str = "", fraction: float = 0.0) -> None:
+    def _delete(self, place: Place, words: str, work: Callable[[], None], remark: str = "", fraction: float = 0.0) -> None:
         def delete() -> str:
             self._say(words, fraction)
-            try:
-                work()
-            except OSError as error:
-                raise explain_os_error(words, error) from error
+            work()
             return remark
 
-        self._start(delete, fraction=fraction)
+        self._start(place, words, delete, fraction=fraction)
 
-    def _start(self, work: Callable[[], str], on_done: Callable[[], None] = lambda: None, fraction: float = 0.0) -> None:
+    def _start(
+        self, place: Place, doing: str, work: Callable[[], str], on_done: Callable[[], None] = lambda: None, fraction: float = 0.0
+    ) -> None:
         if self.busy:
             raise MotionGPTError(Code.BUSY, "The backend is being set up or removed.", "Wait until that is done, or cancel it.")
         self.error, self.remark, self.step, self.fraction = None, "", "", fraction
@@ -124,9 +123,12 @@ class Job:
 
         def run() -> None:
             try:
-                self._outcome = work()
+                with place.alone():
+                    self._outcome = work()
             except MotionGPTError as error:
                 self._outcome = error
+            except OSError as error:
+                self._outcome = explain_os_error(doing, error)
             except Exception as error:  # a thread's exceptions are seen by nobody else
                 self._outcome = MotionGPTError(
                     Code.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "Please report it, with the log of the set-up."

@@ -10,6 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ...backend.files import write_whole
+from ...backend.protocol.errors import Code, MotionGPTError
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 _FIXED = ("uv", "cache", "python", "models")
 
@@ -60,6 +66,20 @@ class Place:
         """From now on this is the environment that works."""
         write_whole(self.folder / "current.json", json.dumps(asdict(current), indent=1).encode())
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """While nobody else changes this place, another Blender included; MotionGPTError (`BUSY`) if somebody does already.
+
+        The lock is the system's, so it goes with the process that has it, and lies beside the folder, so that this can be deleted.
+        """
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with self.folder.with_name(f"{self.folder.name}.lock").open("ab") as file:
+            if not _lock(file.fileno()):
+                raise MotionGPTError(
+                    Code.BUSY, "Another Blender is setting the backend up or removing it.", "Wait until that is done, then try again."
+                )
+            yield
+
     def sweep(self, keep: str = "") -> None:
         """Delete the environments that are neither the current one nor `keep`; what another process still uses stays.
 
@@ -104,6 +124,19 @@ def has_base(environment: Path) -> bool:
     homes = [Path(value.strip()) for name, _, value in (line.partition("=") for line in lines) if name.strip() == "home"]
     base = "python.exe" if sys.platform == "win32" else ""
     return interpreter(environment).exists() and all((home / base).exists() for home in homes)
+
+
+def _lock(file: int) -> bool:
+    """Lock an open file until it is closed; False if somebody else has."""
+    with contextlib.suppress(OSError):  # not every network drive has locks
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return False
+    return True
 
 
 def _deep(folder: Path) -> str:

@@ -282,6 +282,22 @@ def test_one_thing_at_a_time(job: Job, plan: Plan):
         job.wait()
 
 
+def test_two_blenders_do_not_get_in_each_others_way(job: Job, plan: Plan):
+    """Each has a job of its own for the same folder."""
+    other = Job()
+    set_up(job, plan, until=lambda: "Making the Python environment" in job.step)
+    for begin in (lambda: other.set_up(plan, lambda: None), lambda: other.remove(Place(plan.folder))):
+        begin()
+        with pytest.raises(MotionGPTError, match="Another Blender is setting the backend up") as caught:
+            other.wait()
+        assert caught.value.code is Code.BUSY and caught.value.remedy
+    job.wait()
+    assert works(plan)
+    other.remove(Place(plan.folder))
+    other.wait()
+    assert not plan.folder.exists()
+
+
 def test_removal_leaves_nothing(job: Job, plan: Plan):
     set_up(job, plan)
     job.remove(Place(plan.folder))

@@ -1,10 +1,21 @@
-"""Writing files so that there is either a whole one or none."""
+"""Writing files so that there is either a whole one or none, and the folders for them."""
 
 import contextlib
 import os
 from pathlib import Path
 
 from .protocol.errors import Code, MotionGPTError
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there; MotionGPTError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MotionGPTError(
+            Code.INTERNAL_ERROR, f"The folder {folder} cannot be made: {reason}.", "Make room, or allow writing there."
+        ) from error
 
 
 def write_whole(path: Path, data: bytes) -> None:

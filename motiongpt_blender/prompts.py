@@ -5,7 +5,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-from ..backend.files import write_whole
+from ..backend.files import make_folder, write_whole
 
 _PRESETS = Path(__file__).parent / "presets" / "prompts.json"
 _RECENT = 20
@@ -32,7 +32,7 @@ class PromptBook:
         return self._read()["recent"]
 
     def add(self, prompt: str) -> None:
-        """Keep a prompt among the user's own."""
+        """Keep a prompt among the user's own; MotionGPTError, here and below, if that cannot be written."""
         book = self._read()
         self._write(book | {"own": sorted({*book["own"], prompt}, key=str.casefold)})
 
@@ -49,12 +49,12 @@ class PromptBook:
             self._write(book | {"recent": recent})
 
     def _read(self) -> dict[str, list[str]]:
-        book = {"own": [], "recent": []}
-        if self._path.is_file():
-            with contextlib.suppress(ValueError):  # edited by hand: prompts are not worth stopping for
-                book |= json.loads(self._path.read_text(encoding="utf-8"))
+        book: dict[str, list[str]] = {"own": [], "recent": []}
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):  # edited by hand: not worth stopping for
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            book |= {name: [str(prompt) for prompt in kept.get(name, ())] for name in book}
         return book
 
     def _write(self, book: dict[str, list[str]]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         write_whole(self._path, json.dumps(book, indent=1, ensure_ascii=False).encode("utf-8"))

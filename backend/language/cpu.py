@@ -19,9 +19,8 @@ import torch.nn.functional as F
 from numba.core.caching import FunctionCache
 from torch import Tensor
 
-from ..files import write_whole
+from ..files import make_folder, write_whole
 from ..models.base import cache_folder
-from ..protocol.errors import Code, MotionGPTError
 from .engine import Layer, Shape, rotary_tables
 from .heads import MotionHeads
 
@@ -199,16 +198,9 @@ def load_kernels() -> ModuleType:
     """
     source = Path(__file__).with_name("kernels.py").read_bytes()
     path = cache_folder() / "kernels" / hashlib.sha256(source).hexdigest()[:16] / "kernels.py"
-    try:
-        if not path.is_file() or path.read_bytes() != source:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, source)
-    except OSError as error:
-        raise MotionGPTError(
-            Code.INTERNAL_ERROR,
-            f"The folder {path.parent} cannot be made: {error.strerror or error}.",
-            "Make room, or allow writing there.",
-        ) from error
+    if not path.is_file() or path.read_bytes() != source:
+        make_folder(path.parent)
+        write_whole(path, source)
     spec = importlib.util.spec_from_file_location("motiongpt_kernels", path)
     assert spec and spec.loader
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # compiled code refers to the classes in it by name

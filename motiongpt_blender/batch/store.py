@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
-from ...backend.files import write_whole
+from ...backend.files import make_folder, write_whole
 from ...backend.protocol import messages
 from ...backend.protocol.errors import Code, MotionGPTError
 from ...backend.protocol.wire import pack, unpack
@@ -80,12 +80,7 @@ class Store:
             if path.stat().st_mtime < time.time() - _KEPT_SECONDS:
                 shutil.rmtree(path.parent, ignore_errors=True)
         folder = root / _name(time.time_ns())
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise MotionGPTError(
-                Code.INTERNAL_ERROR, f"The folder {folder} cannot be made: {error.strerror}.", "Make room, or allow writing there."
-            ) from error
+        make_folder(folder)
         write_whole(folder / _PLAN, json.dumps(pack(plan), indent=1).encode())
         return cls(folder, plan)
 

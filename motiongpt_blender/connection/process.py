@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ...backend.files import make_folder
 from ...backend.protocol.errors import Code, MotionGPTError
 
 _LOG_TAIL_BYTES = 4096
@@ -40,14 +41,20 @@ def start(python: Path, root: Path, log: Path, environment: Mapping[str, str]) -
     """Start the backend that lies in the folder `root` with the interpreter `python`; `log` gets its stderr, from empty.
 
     Other backends' logs beside it that are of long ago are removed.
-    MotionGPTError (`BACKEND_MISSING`) if the interpreter cannot be started.
+    MotionGPTError if the interpreter cannot be started (`BACKEND_MISSING`) or the log cannot be written.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(log.parent)
     _remove_old_logs(log.parent)
+    try:
+        stderr = log.open("wb")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"{log} cannot be written: {reason}."
+        raise MotionGPTError(Code.INTERNAL_ERROR, message, "Make room, or allow writing there.") from error
     # -P keeps the working directory, where anything may lie, off the module search path.
     command = [str(python), "-P", "-m", "backend", "serve"]
     try:
-        with log.open("wb") as stderr:
+        with stderr:
             return subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from ...backend.files import write_whole
+from ...backend.files import make_folder, write_whole
 from ...backend.protocol.errors import Code, MotionGPTError
 from ..preferences import user_folder
 from .detection import Mapping, RigMap, load_map
@@ -45,17 +45,22 @@ def save_map(name: str, mapping: Mapping) -> None:
     fields: dict[str, object] = {"name": name.strip(), "bones": mapping.bones}
     if mapping.controls:
         fields["controls"] = find_map(mapping.kind).controls
-    _own_folder().mkdir(parents=True, exist_ok=True)
+    make_folder(_own_folder())
     write_whole(_own_folder() / f"{stem}.json", json.dumps(fields, ensure_ascii=False, indent=2).encode("utf-8"))
     rig_maps.cache_clear()
 
 
 def remove_map(name: str) -> None:
-    """Remove the animator's own map `name`; MotionGPTError if there is none."""
+    """Remove the animator's own map `name`; MotionGPTError if there is none, or if it cannot be removed."""
     rig_map = next((rig_map for rig_map in own_maps() if rig_map.name == name), None)
     if rig_map is None:
         raise MotionGPTError(Code.INVALID_PARAMS, f"There is no preset called {name}.", "Choose one of the list.")
-    rig_map.path.unlink(missing_ok=True)
+    try:
+        rig_map.path.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"{rig_map.path} cannot be removed: {reason}."
+        raise MotionGPTError(Code.INTERNAL_ERROR, message, "Allow writing there.") from error
     rig_maps.cache_clear()
 
 

@@ -3,6 +3,7 @@
 # (the package `motiongpt` is made by `tests/conftest.py`)
 
 import pytest
+from motiongpt.backend.protocol.errors import MotionGPTError
 from motiongpt.motiongpt_blender.prompts import PromptBook, presets
 
 
@@ -39,9 +40,18 @@ def test_what_is_in_other_alphabets_stays(book):
     assert book.own == ["人が手を振る"]
 
 
-def test_file_that_cannot_be_read_is_an_empty_one(tmp_path):
-    (tmp_path / "prompts.json").write_text("{", encoding="utf-8")
+@pytest.mark.parametrize("content", ["{", "null", "[1]", '{"recent": 5}', '{"recent": null, "own": {}}'])
+def test_file_that_cannot_be_read_is_an_empty_one(tmp_path, content):
+    (tmp_path / "prompts.json").write_text(content, encoding="utf-8")
     book = PromptBook(tmp_path / "prompts.json")
     assert book.recent == []
     book.note("a person walks")
     assert book.recent == ["a person walks"]
+
+
+def test_place_that_cannot_be_written_is_named(book, tmp_path):
+    (tmp_path / "folder").write_bytes(b"")
+    assert book.recent == []
+    with pytest.raises(MotionGPTError, match=r"folder cannot be made") as caught:
+        book.note("a person walks")
+    assert caught.value.remedy

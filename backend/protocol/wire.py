@@ -46,7 +46,10 @@ def _unpack(kind: Any, value: Any, where: str) -> Any:
     if isinstance(kind, types.UnionType):
         return None if value is None else _unpack(typing.get_args(kind)[0], value, where)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise _wrong(where, "a number that is not so large", value) from error
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise _wrong(where, kind.__name__, value)
     return value
@@ -71,7 +74,7 @@ def _unpack_array(value: Any, where: str) -> np.ndarray:
             raise _wrong(where, f"an array of one of {', '.join(_DTYPES)}", value["dtype"])
         data = base64.b64decode(value["data"], validate=True)
         array = np.frombuffer(data, dtype=value["dtype"]).reshape(value["shape"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _wrong(where, "an array", type(value).__name__) from error
     if not np.isfinite(array).all():
         raise MotionGPTError(Code.INVALID_PARAMS, f"{where} holds numbers that are not finite (NaN or infinity).")

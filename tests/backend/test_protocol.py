@@ -63,6 +63,7 @@ def test_what_is_no_request_is_refused(line: bytes, code: Code):
         ({"colour": "red"}, "colour"),
         ({"poses": {}}, "poses"),
         ({"poses": [{"frame": 0}]}, "rotations"),
+        ({"fps": 10**400}, "fps"),
     ],
 )
 def test_a_wrong_field_is_named(change: dict, names: str):
@@ -74,7 +75,7 @@ def test_a_wrong_field_is_named(change: dict, names: str):
 
 @pytest.mark.parametrize(
     "change",
-    [{"dtype": "|O"}, {"shape": [21, 4]}, {"shape": [-1, -1]}, {"shape": "x"}, {"data": "%%%"}, {"data": 3}],
+    [{"dtype": "|O"}, {"shape": [21, 4]}, {"shape": [-1, -1]}, {"shape": "x"}, {"shape": [2**80]}, {"data": "%%%"}, {"data": 3}],
 )
 def test_a_wrong_array_is_refused(change: dict):
     packed = wire.pack(POSE)

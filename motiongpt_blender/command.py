@@ -11,6 +11,7 @@ from .batch.run import batch
 from .properties_batch import BatchProperties
 
 _NAME = "motiongpt"
+_RESUME = "The clips are kept: the same command with --resume, and another --out if need be, goes on."
 
 _command: object = None  # what Blender wants back for it
 
@@ -30,6 +31,10 @@ def run(arguments: list[str]) -> int:
         asked = _parser().parse_args(arguments)
     except SystemExit as end:
         return int(end.code or 0)
+    saved = (asked.out or asked.file).absolute()
+    if not saved.parent.is_dir():  # better said now than when all is made
+        print(f"There is no folder {saved.parent}.")
+        return 2
     try:
         bpy.ops.wm.open_mainfile(filepath=str(asked.file.absolute()))
         bpy.ops.motiongpt.bake_batch(**_properties(asked))
@@ -40,7 +45,11 @@ def run(arguments: list[str]) -> int:
         batch.wait(_teller())
     except MotionGPTError as error:
         print(error)
-    return _save(asked.out or asked.file)
+    except KeyboardInterrupt:
+        batch.abandon("Cancelled.", _RESUME)
+        print(batch.error)
+        return 130
+    return _save(saved)
 
 
 def _teller() -> Callable[[str], None]:
@@ -58,8 +67,12 @@ def _teller() -> Callable[[str], None]:
 
 def _save(path: Path) -> int:
     assert batch.outcome
-    bpy.ops.wm.save_as_mainfile(filepath=str(path.absolute()))
     print(batch.outcome.report)
+    try:
+        bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    except RuntimeError as error:
+        print(f"{path} cannot be saved: {str(error).removeprefix('Error: ').strip()}", _RESUME, sep="\n")
+        return 1
     return 1 if batch.unfinished else 0
 
 

@@ -54,6 +54,7 @@ def test_batch_is_baked_and_saved(session, blend):
     [
         (("bake", "{blend}", "--table", "nowhere.csv"), 1, "nowhere.csv cannot be read"),
         (("bake", "nowhere.blend"), 1, "nowhere.blend"),
+        (("bake", "{blend}", "--out", "nowhere/baked.blend"), 2, "There is no folder"),
         (("bake", "{blend}"), 1, "The batch has no rows. Add one, or load a table."),
         (("bake", "{blend}", "--layout", "heap"), 2, "invalid choice: 'heap'"),
         ((), 2, "usage: motiongpt"),
@@ -65,3 +66,18 @@ def test_what_is_wrong_is_said(blend, arguments, status, said):
     assert ended.returncode == status
     assert said in ended.stdout + ended.stderr
     assert blend.read_bytes() == before
+
+
+def test_clips_outlive_a_file_that_cannot_be_saved(session, blend):
+    table, out = blend.with_name("table.csv"), blend.with_name("baked.blend")
+    table.write_text(f"prompt,frames\n{PROMPT},24\n", encoding="utf-8")
+    out.mkdir()
+    ended = run("bake", blend, "--table", table, "--out", out)
+    assert ended.returncode == 1
+    assert "1 made" in ended.stdout and f"{out} cannot be saved" in ended.stdout and "--resume" in ended.stdout
+    assert "Traceback" not in ended.stderr
+    out.rmdir()
+    ended = run("bake", blend, "--resume", "--out", out)
+    assert ended.returncode == 0, ended.stdout
+    assert "1 made" in ended.stdout and "Clip 1" not in ended.stdout
+    assert out.is_file()

@@ -22,12 +22,12 @@ from . import __version__
 from .body import build_body
 from .protocol import jsonrpc, messages, wire
 from .protocol.errors import Code, MotionGPTError
+from .protocol.jsonrpc import MAX_LINE_BYTES
 
 if TYPE_CHECKING:
     from .generation import Generator
     from .motion.clip import Clip
 
-MAX_LINE_BYTES = 16 * 2**20  # a request with a hundred poses has some hundred thousand
 _GRACE_SECONDS = 0.5  # for the running job to stop by itself
 _PARENT_INTERVAL_SECONDS = 1.0
 

@@ -219,7 +219,10 @@ class Session:
                 return
             self.model = call.result
             self.start_seconds = time.perf_counter() - self._started - call.result.seconds
-            then()
+            try:
+                then()
+            except MotionGPTError as error:  # nobody else would hear of it
+                self.error = error
 
         self._request(model, on_done)
 

@@ -6,6 +6,7 @@ from typing import Any
 from . import messages, wire
 from .errors import Code, MotionGPTError
 
+MAX_LINE_BYTES = 16 * 2**20  # of a request; one with a hundred poses has some hundred thousand
 _REQUEST_NAMES = {kind: name for name, (kind, _) in messages.REQUESTS.items()}
 _NOTIFICATION_NAMES = {kind: name for name, kind in messages.NOTIFICATIONS.items()}
 

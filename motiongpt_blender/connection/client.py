@@ -114,13 +114,20 @@ class Connection:
     ) -> Call:
         """Send a message; `pump` tells `on_progress` and `on_preview` of each notification and `on_done` of the end, good or not.
 
-        MotionGPTError (`BACKEND_ENDED`) if the backend is no longer there.
+        MotionGPTError if the backend is no longer there (`BACKEND_ENDED`) or would not read so long a message (`INVALID_PARAMS`).
         """
         if self._ended:
             raise self._ended
         call = Call(next(self._ids), message, on_progress, on_preview, on_done)
+        line = jsonrpc.request(call.id, message)
+        if len(line) > jsonrpc.MAX_LINE_BYTES:
+            raise MotionGPTError(
+                Code.INVALID_PARAMS,
+                f"The poses and the path are more than the backend takes at once ({len(line) / 2**20:.0f} MiB).",
+                "Give fewer poses, or a path of fewer points.",
+            )
         self._calls[call.id] = call
-        self._outbox.put(jsonrpc.request(call.id, message))
+        self._outbox.put(line)
         return call
 
     def cancel(self, call: Call) -> None:

@@ -145,6 +145,14 @@ def test_bad_requests_are_refused_in_words(loaded: Connection):
     assert error.message and error.remedy
 
 
+def test_more_than_the_backend_reads_is_not_sent(loaded: Connection):
+    path = np.zeros((2**20, 2))
+    with pytest.raises(MotionGPTError, match=r"more than the backend takes at once \(21 MiB\)") as caught:
+        loaded.request(messages.Generate((messages.Segment("a person walks forward", 60),), 20.0, path=path))
+    assert caught.value.code is Code.INVALID_PARAMS and caught.value.remedy
+    assert loaded.alive
+
+
 def test_waiting_has_a_limit(loaded: Connection):
     call = loaded.request(LONG_WALK)
     with pytest.raises(TimeoutError):
@@ -180,6 +188,16 @@ def test_a_missing_interpreter_is_named(tmp_path: Path):
     with pytest.raises(MotionGPTError, match="no-such-python") as caught:
         Connection(tmp_path / "no-such-python", ROOT, tmp_path / "backend.log")
     assert caught.value.code is Code.BACKEND_MISSING and caught.value.remedy
+
+
+@pytest.mark.parametrize(("in_the_way", "words"), [("logs", "cannot be made"), ("logs/backend.log/folder", "cannot be written")])
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path, in_the_way: str, words: str):
+    path = tmp_path / in_the_way
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    with pytest.raises(MotionGPTError, match=f"logs.* {words}") as caught:
+        Connection(PYTHON, ROOT, tmp_path / "logs" / "backend.log")
+    assert caught.value.remedy
 
 
 def test_a_python_without_the_packages_says_which(tmp_path: Path):

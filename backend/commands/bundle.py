@@ -29,6 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..models.bundle import open_bundle
     from ..models.checkpoints import import_bundle
+    from ..protocol.errors import Code, MotionGPTError
     from ..training.pack import pack
 
     if args.action == "pack":
@@ -36,7 +37,10 @@ def run(args: argparse.Namespace) -> int:
             args.data, args.tokenizer, args.language, args.out, name=args.name, licence=args.licence, attribution=args.attribution
         )
     elif args.action == "import":
-        bundle = import_bundle(args.vqvae, args.lora, args.base, args.mean, args.std, args.out, args.name)
+        try:
+            bundle = import_bundle(args.vqvae, args.lora, args.base, args.mean, args.std, args.out, args.name)
+        except ValueError as error:
+            raise MotionGPTError(Code.INVALID_PARAMS, str(error), "Choose the files that MotionGPT's authors published.") from error
     else:
         bundle = open_bundle(args.folder)
     size = sum(path.stat().st_size for path in bundle.folder.glob("*.safetensors")) / 2**20

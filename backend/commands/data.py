@@ -15,8 +15,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..data.dataset import build
+    from ..protocol.errors import Code, MotionGPTError
 
-    dataset = build(args.source, args.out)
+    try:
+        dataset = build(args.source, args.out)
+    except ValueError as error:
+        raise MotionGPTError(Code.INVALID_PARAMS, str(error), "Correct that folder, or choose others with --source.") from error
     clips = ", ".join(f"{count} {split}" for split, count in dataset.facts["clips"].items())
     minutes = len(dataset.features) / dataset.facts["fps"] / 60
     form = f"{dataset.features.shape[1]} features a frame, rotations: {dataset.facts['rotations']}"

@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.data and not args.strips:
         raise MotionGPTError(Code.INVALID_PARAMS, "There is nothing to measure.", "Give a folder with --data, or one for --strips.")
+    if missing := [folder for folder in args.data if not folder.is_dir()]:
+        raise MotionGPTError(Code.INVALID_PARAMS, f"There is no folder {missing[0]}.", "Choose another for --data.")
     if args.json and not args.json.absolute().parent.is_dir():
         raise MotionGPTError(Code.INVALID_PARAMS, f"There is no folder {args.json.absolute().parent}.", "Choose another file for --json.")
     tokens = read_tokens(args.data) if args.official else {}

@@ -3,7 +3,6 @@
 This is the only place where a PyTorch file is read, and with `weights_only=True`: tensors, no code.
 """
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,5 +90,7 @@ def import_bundle(vqvae: Path, lora: Path, base: str, mean: Path, std: Path, out
 def _read(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a file of another kind is taken for a pickle, and may raise whatever comes of that
         raise ValueError(f"{path} cannot be read as a PyTorch file of plain tensors: {error}") from error

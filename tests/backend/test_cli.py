@@ -1,5 +1,8 @@
 """The command line with the default bundle, called as its console command calls it."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,8 @@ from backend.cli import main
 from backend.models import bundle
 from backend.models.base import SMOLLM2, converted_folder, find_base
 from backend.motion.skeleton import SMPL
+
+ROOT = Path(__file__).parents[2]
 
 
 def generate(out: Path, *options: str, prompt: str = "a person sits down") -> int:
@@ -106,6 +111,44 @@ def test_a_damaged_base_model_is_named(
     assert generate(tmp_path / "clip.npz") == 1
     message, remedy = capsys.readouterr().err.strip().splitlines()[-2:]
     assert f"The base model in {folder} is damaged" in message and "Remove that folder" in remedy
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("bundle import --vqvae none.pth --lora none.pth --base x --mean none.npy --std none.npy --out out", "none.pth"),
+        ("bundle import --vqvae text --lora text --base x --mean none.npy --std none.npy --out out", "cannot be read as a PyTorch file"),
+        ("data build --source empty --out out", "holds no list of ids"),
+        ("train tokenizer --data none --out out", "motiongpt data build"),
+        ("evaluate --data none", "There is no folder none"),
+    ],
+)
+def test_files_that_are_not_there_or_of_another_kind_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, words: str, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("hello", encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    assert main(command.split()) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("motiongpt: ") and words in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_letters_that_the_console_lacks_do_no_harm(tmp_path: Path):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "MOTIONGPT_CACHE": str(tmp_path / "日本")}
+    said = subprocess.run([sys.executable, "-m", "backend", "doctor"], cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert rb"\u65e5\u672c" in said.stdout
+
+
+def test_who_reads_may_have_seen_enough():
+    command = [sys.executable, "-m", "backend", "doctor"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout and process.stderr
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
 
 
 def test_the_doctor_finds_everything_that_a_clip_needs(capsys: pytest.CaptureFixture[str]):

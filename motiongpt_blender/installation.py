@@ -8,7 +8,7 @@ import bpy
 
 from ..backend.protocol.errors import Code, MotionGPTError
 from . import jobs
-from .preferences import ROOT, get, last_log, user_folder
+from .preferences import ROOT, get, last_log, named_python, user_folder
 from .setup import Job, Place, Plan
 from .setup.plan import lock_hash
 
@@ -18,22 +18,25 @@ class State:
     """What is known of the backend's installation.
 
     `there`: something can be removed, be it that of a set-up that failed. `foreign`: the preferences name an environment
-    that is not the extension's.
+    that is not the extension's. `missing`: and there is none.
     """
 
     installed: bool = False
     stale: bool = False
     there: bool = False
     foreign: bool = False
+    missing: bool = False
     title: str = ""
     size: int = 0
 
     @property
     def usable(self) -> bool:
-        return self.foreign or (self.installed and not self.stale)
+        return not self.missing if self.foreign else self.installed and not self.stale
 
     @property
     def words(self) -> str:
+        if self.missing:
+            return "There is no backend in the folder that the preferences name"
         if self.foreign:
             return "A backend of your own is used"
         if not self.installed:
@@ -68,7 +71,8 @@ def refresh() -> None:
     """Look at what is installed; panels show what was found last."""
     global state
     current = place().current()
-    state = State(there=not place().is_empty(), foreign=bool(get().backend_folder))
+    named = named_python(get())
+    state = State(there=not place().is_empty(), foreign=named is not None, missing=named is not None and not named.is_file())
     if current:
         state = replace(state, installed=True, stale=current.lock != lock_hash(ROOT), title=current.title, size=current.size)
 
@@ -78,13 +82,29 @@ def is_pressing() -> bool:
     return job.busy or not state.usable
 
 
+def look_again() -> None:
+    """Look at what is installed after the preferences have changed, and say no longer what was wrong with them before."""
+    for doer in (job, jobs.session):
+        if doer.error and doer.error.code in (Code.OFFLINE, Code.FOLDER_MISSING):
+            doer.error = None
+    refresh()
+
+
+def trouble() -> MotionGPTError | None:
+    """How the last set-up failed, as long as that is of interest: not once there is the online access that it lacked."""
+    error = job.error
+    if error is None or error.code is Code.CANCELLED or (error.code is Code.OFFLINE and bpy.app.online_access):
+        return None
+    return error
+
+
 def set_up(context: bpy.types.Context) -> None:
     """Make or update the backend; returns at once. MotionGPTError if that cannot even be begun."""
     preferences = get(context)
     wheels = Path(bpy.path.abspath(preferences.wheels_folder)) if preferences.wheels_folder else None
     if wheels and not wheels.is_dir():
         raise MotionGPTError(
-            Code.SETUP_FAILED, f"There is no folder of wheels {wheels}.", "Choose another in the preferences, or clear the field."
+            Code.FOLDER_MISSING, f"There is no folder of wheels {wheels}.", "Choose another in the preferences, or clear the field."
         )
     if not (bpy.app.online_access or wheels):
         raise MotionGPTError(

@@ -29,7 +29,7 @@ def user_folder(name: str) -> Path:
 def _look_again(self: bpy.types.AddonPreferences, context: bpy.types.Context) -> None:
     from . import installation  # it is made of the preferences
 
-    installation.refresh()
+    installation.look_again()
 
 
 class MotionGPTFolder(bpy.types.PropertyGroup):
@@ -49,6 +49,7 @@ class MotionGPTPreferences(bpy.types.AddonPreferences):
         name="Folder of Wheels",
         description="Where the set-up takes packages from, first or, without online access, alone. Empty: everything is downloaded",
         subtype="DIR_PATH",
+        update=_look_again,
     )
     bundle_folder: StringProperty(
         name="Bundle",
@@ -111,6 +112,11 @@ def get(context: bpy.types.Context | None = None) -> MotionGPTPreferences:
     return (context or bpy.context).preferences.addons[PACKAGE].preferences
 
 
+def named_python(preferences: MotionGPTPreferences) -> Path | None:
+    """The interpreter of the environment that the preferences name, be it there or not; None where they name none."""
+    return interpreter(Path(bpy.path.abspath(preferences.backend_folder))) if preferences.backend_folder else None
+
+
 def bundles(context: bpy.types.Context) -> list[tuple[str, str]]:
     """Names and folders of the bundles in the folders of the list; the default one, whose folder is empty, comes first."""
     folders = [Path(bpy.path.abspath(folder.path)) for folder in get(context).bundle_folders]
@@ -152,7 +158,14 @@ def backend_settings(context: bpy.types.Context) -> Settings:
     """What to start according to the preferences; MotionGPTError if there is no backend."""
     preferences = get(context)
     own = Place(user_folder("backend"))
-    python = interpreter(Path(bpy.path.abspath(preferences.backend_folder))) if preferences.backend_folder else own.python
+    named = named_python(preferences)
+    if named and not named.is_file():
+        raise MotionGPTError(
+            Code.FOLDER_MISSING,
+            f"There is no backend in {preferences.backend_folder}.",
+            "Choose another in the preferences, or clear the field.",
+        )
+    python = named or own.python
     if python is None or not python.is_file():
         raise MotionGPTError(
             Code.BACKEND_MISSING,

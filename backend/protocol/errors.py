@@ -23,6 +23,7 @@ class Code(IntEnum):
     BUSY = -32009
     SETUP_FAILED = -32010  # raised on Blender's side: the backend's environment could not be made
     OFFLINE = -32011  # raised on Blender's side: Blender has no online access
+    FOLDER_MISSING = -32012  # raised on Blender's side: the preferences name a folder that is not there or not what it should be
 
 
 class MotionGPTError(Exception):

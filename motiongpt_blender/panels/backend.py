@@ -2,7 +2,6 @@
 
 import bpy
 
-from ...backend.protocol.errors import Code
 from .. import installation, jobs
 from ..operators import backend
 from ..translation import say
@@ -36,16 +35,19 @@ def draw_installation(layout: bpy.types.UILayout, context: bpy.types.Context) ->
         layout.operator(backend.MOTIONGPT_OT_backend_setup_cancel.bl_idname, icon="X")
         return
     state = installation.state
-    draw_text(layout, context, state.words, "CHECKMARK" if state.usable else "ERROR" if state.stale else "INFO")
+    draw_text(layout, context, state.words, "CHECKMARK" if state.usable else "ERROR" if state.stale or state.missing else "INFO")
     row = layout.row(align=True)
-    icon = "FILE_REFRESH" if state.installed else "IMPORT"
-    row.operator(backend.MOTIONGPT_OT_backend_setup.bl_idname, text=say(state.button), translate=False, icon=icon)
+    if state.missing:
+        row.operator(backend.MOTIONGPT_OT_open_preferences.bl_idname, icon="PREFERENCES")
+    else:
+        icon = "FILE_REFRESH" if state.installed else "IMPORT"
+        row.operator(backend.MOTIONGPT_OT_backend_setup.bl_idname, text=say(state.button), translate=False, icon=icon)
     if state.there:
         row.operator(backend.MOTIONGPT_OT_backend_remove.bl_idname, text="", icon="TRASH")
     if job.remark:
         draw_text(layout, context, job.remark, "INFO")
-    if job.error and job.error.code is not Code.CANCELLED:
-        draw_error(layout, context, job.error)
+    if error := installation.trouble():
+        draw_error(layout, context, error)
 
 
 def _draw_session(layout: bpy.types.UILayout) -> None:

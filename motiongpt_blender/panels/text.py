@@ -14,6 +14,7 @@ _REMEDIES = {  # what went wrong -> the button that puts it right
     Code.SETUP_FAILED: ("motiongpt.open_log", "Open Log", "TEXT"),
     Code.OFFLINE: ("extensions.userpref_allow_online", "Allow Online Access", "INTERNET"),
     Code.BACKEND_ENDED: ("motiongpt.backend_start", "Start Backend", "PLAY"),
+    Code.FOLDER_MISSING: ("motiongpt.open_preferences", "Preferences", "PREFERENCES"),
     Code.BUNDLE_MISSING: ("motiongpt.open_preferences", "Preferences", "PREFERENCES"),
     Code.BUNDLE_ALTERED: ("motiongpt.open_preferences", "Preferences", "PREFERENCES"),
     Code.OUT_OF_MEMORY: ("motiongpt.open_preferences", "Preferences", "PREFERENCES"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from rigs import add_rig
 jobs = module("motiongpt_blender.jobs")
 installation = module("motiongpt_blender.installation")
 upkeep = module("motiongpt_blender.upkeep")
+interpreter = module("motiongpt_blender.setup.place").interpreter
 settings_of = module("motiongpt_blender.preferences").backend_settings
 MotionGPTError = module("backend.protocol.errors").MotionGPTError
 
@@ -148,8 +150,36 @@ def test_buttons_that_cannot_be_pressed_say_why(tmp_path):
     preferences().backend_folder = str(tmp_path)
     with pytest.raises(RuntimeError, match="a backend of your own"):
         bpy.ops.motiongpt.backend_setup()
-    installation.refresh()
+
+
+def test_folder_that_the_preferences_name_has_to_have_a_backend(tmp_path):
+    preferences().backend_folder = str(tmp_path)
+    installation.look_again()
+    assert installation.is_pressing()
+    assert installation.state.words == "There is no backend in the folder that the preferences name"
+    with pytest.raises(RuntimeError, match=rf"no backend in {re.escape(str(tmp_path))}\. Choose another in the preferences"):
+        bpy.ops.motiongpt.backend_start()
+    interpreter(tmp_path).parent.mkdir()
+    interpreter(tmp_path).touch()
+    installation.look_again()
+    assert not installation.is_pressing()
     assert installation.state.words == "A backend of your own is used"
+    assert jobs.session.error is None
+
+
+def test_what_was_put_right_is_said_no_longer(tmp_path):
+    with pytest.raises(RuntimeError, match="no online access"):
+        bpy.ops.motiongpt.backend_setup()
+    assert installation.trouble()
+    bpy.context.preferences.system.use_online_access = True
+    assert installation.trouble() is None
+    preferences().wheels_folder = str(tmp_path / "nothing")
+    with pytest.raises(RuntimeError, match="no folder of wheels"):
+        bpy.ops.motiongpt.backend_setup()
+    assert installation.trouble()
+    preferences().property_unset("wheels_folder")
+    installation.look_again()
+    assert installation.trouble() is None
 
 
 def test_backend_that_is_not_set_up_is_named():

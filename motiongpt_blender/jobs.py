@@ -126,7 +126,13 @@ def cancel(wait: bool) -> None:
 def abandon() -> None:
     """What is being made has nowhere to go any more, because another file is opened."""
     preview.end()
+    session.error = None
     session.abandon("Another file was opened, so the clip was not written.")
+
+
+def forget_note() -> None:
+    """Tell of the clip that was made last no longer: it may be gone."""
+    session.note = ""
 
 
 def watch() -> None:

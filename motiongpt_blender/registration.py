@@ -137,6 +137,7 @@ def _handlers() -> Iterator[tuple[list, Callable]]:
     yield events.frame_change_pre, _before_frame_change
     for event in (events.undo_post, events.redo_post, events.load_post):
         yield event, _heal
+        yield event, _forget_note
 
 
 @bpy.app.handlers.persistent
@@ -176,3 +177,8 @@ def _before_frame_change(scene: bpy.types.Scene, *_: object) -> None:
 def _heal(*_: object) -> None:
     preview.heal()
     draft.heal()
+
+
+@bpy.app.handlers.persistent
+def _forget_note(*_: object) -> None:
+    jobs.forget_note()

@@ -8,7 +8,7 @@ from ...backend.protocol.errors import MotionGPTError
 from .. import installation, jobs, preferences
 from ..translation import say
 from .at_once import AtOnce
-from .failure import fail
+from .outcome import fail
 
 
 def _poll_free(cls: type[bpy.types.Operator]) -> bool:

@@ -14,7 +14,7 @@ from ..properties import Asked
 from ..properties_batch import BatchProperties
 from ..translation import say
 from .at_once import AtOnce
-from .failure import fail
+from .outcome import done, fail
 from .polling import poll_idle
 
 
@@ -66,5 +66,4 @@ class MOTIONGPT_OT_load_table(AtOnce, ImportHelper, bpy.types.Operator):
             count = bake.fill_list(context, Path(bpy.path.abspath(self.filepath)))
         except MotionGPTError as error:
             return fail(self, error)
-        self.report({"INFO"}, f"{count} rows loaded")
-        return {"FINISHED"}
+        return done(self, f"{count} rows loaded")

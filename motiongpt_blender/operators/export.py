@@ -11,7 +11,7 @@ from ...backend.protocol.errors import MotionGPTError
 from .. import export, jobs
 from ..rigs.character import find_character
 from .at_once import AtOnce
-from .failure import fail
+from .outcome import done, fail
 
 
 class ExportProperties(AtOnce, ExportHelper):
@@ -37,8 +37,7 @@ class ExportProperties(AtOnce, ExportHelper):
                 export.export_character(context, find_character(context), self.source, path)
         except MotionGPTError as error:
             return fail(self, error)
-        self.report({"INFO"}, f"Exported {path.name}")
-        return {"FINISHED"}
+        return done(self, f"Exported {path.name}")
 
 
 class MOTIONGPT_OT_export_bvh(ExportProperties, bpy.types.Operator):

@@ -12,7 +12,7 @@ from ..path import find_curve
 from ..properties import Asked, ClipProperties
 from ..rigs.character import find_character
 from ..translation import say
-from .failure import fail
+from .outcome import fail
 from .polling import poll_character, poll_idle
 
 

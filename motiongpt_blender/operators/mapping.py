@@ -12,7 +12,7 @@ from ..rigs.character import find_character
 from ..rigs.presets import own_maps, rig_maps
 from ..translation import say
 from .at_once import AtOnce
-from .failure import fail
+from .outcome import done, fail
 from .polling import poll_character
 
 _items: dict[str, list[tuple[str, str, str]]] = {}  # Blender keeps no strings of its own
@@ -45,7 +45,7 @@ class OfCharacter(AtOnce, bpy.types.Operator):
             self.change(find_character(context))
         except MotionGPTError as error:
             return fail(self, error)
-        return {"FINISHED"}
+        return done(self)
 
     @abstractmethod
     def change(self, armature: bpy.types.Object) -> None:
@@ -144,4 +144,4 @@ class MOTIONGPT_OT_remove_mapping_preset(AtOnce, bpy.types.Operator):
             mapping.remove_saved(self.preset)
         except MotionGPTError as error:
             return fail(self, error)
-        return {"FINISHED"}
+        return done(self)

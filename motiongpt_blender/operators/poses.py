@@ -10,7 +10,7 @@ from ..properties import LIMBS
 from ..rigs.character import find_character
 from ..translation import say
 from .at_once import AtOnce
-from .failure import fail
+from .outcome import done, fail
 from .polling import poll_character
 
 
@@ -61,8 +61,7 @@ class MOTIONGPT_OT_add_pose(AtOnce, bpy.types.Operator):
             added = key_poses.add(context, find_character(context), self.source, self.asset, self.only)
         except MotionGPTError as error:
             return fail(self, error)
-        self.report({"INFO"}, f"Added {added} key pose{'s' if added > 1 else ''}")
-        return {"FINISHED"}
+        return done(self, f"Added {added} key pose{'s' if added > 1 else ''}")
 
 
 class MOTIONGPT_OT_remove_pose(AtOnce, bpy.types.Operator):

@@ -8,7 +8,7 @@ from ...backend.protocol.errors import MotionGPTError
 from .. import jobs
 from ..translation import say
 from .at_once import AtOnce
-from .failure import fail
+from .outcome import done, fail
 
 
 class MOTIONGPT_OT_use_prompt(AtOnce, bpy.types.Operator):
@@ -41,7 +41,7 @@ class MOTIONGPT_OT_add_prompt(AtOnce, bpy.types.Operator):
             jobs.prompt_book().add(context.scene.motiongpt.prompt.strip())
         except MotionGPTError as error:
             return fail(self, error)
-        return {"FINISHED"}
+        return done(self)
 
 
 class MOTIONGPT_OT_remove_prompt(AtOnce, bpy.types.Operator):
@@ -62,7 +62,7 @@ class MOTIONGPT_OT_remove_prompt(AtOnce, bpy.types.Operator):
             jobs.prompt_book().remove(context.scene.motiongpt.prompt.strip())
         except MotionGPTError as error:
             return fail(self, error)
-        return {"FINISHED"}
+        return done(self)
 
 
 class MOTIONGPT_OT_random_seed(AtOnce, bpy.types.Operator):

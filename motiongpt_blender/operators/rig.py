@@ -10,7 +10,7 @@ from .. import jobs
 from ..rigs.smpl import add_smpl_rig
 from ..translation import say
 from .at_once import AtOnce
-from .failure import fail
+from .outcome import fail
 from .polling import poll_idle
 
 

@@ -9,7 +9,7 @@ from .. import jobs, variations
 from ..rigs.character import find_character
 from ..translation import say
 from .at_once import AtOnce
-from .failure import fail
+from .outcome import done, fail
 from .polling import poll_character
 
 
@@ -47,8 +47,7 @@ class MOTIONGPT_OT_keep_variation(AtOnce, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         removed = variations.keep(find_character(context), self.remove_others)
-        self.report({"INFO"}, f"Removed {removed} other variations" if removed else "The other variations stay in the file")
-        return {"FINISHED"}
+        return done(self, f"Removed {removed} other variations" if removed else "The other variations stay in the file")
 
 
 class MOTIONGPT_OT_use_clip(AtOnce, bpy.types.Operator):
@@ -68,7 +67,7 @@ class MOTIONGPT_OT_use_clip(AtOnce, bpy.types.Operator):
             variations.use(find_character(context), self.action)
         except MotionGPTError as error:
             return fail(self, error)
-        return {"FINISHED"}
+        return done(self)
 
 
 def _poll_variations(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:

@@ -135,7 +135,9 @@ def test_clip_is_taken_back_in_one_step(session, rig):
     bpy.ops.ed.undo_push(message="posed")
     generate()
     assert rig.animation_data.action
+    assert session.note
     bpy.ops.ed.undo()
+    assert not session.note
     rig = bpy.data.objects[name]
     assert not bpy.data.actions
     assert rig.animation_data is None or rig.animation_data.action is None
@@ -353,7 +355,7 @@ def no_backend(tmp_path):
 
 def test_backend_that_is_not_installed_is_named(rig, no_backend):
     before = file_state()
-    with pytest.raises(RuntimeError, match=r"The backend is not installed: .*preferences"):
+    with pytest.raises(RuntimeError, match=r"There is no backend in .*preferences"):
         generate()
     assert file_state() == before
     assert jobs.session.error is not None

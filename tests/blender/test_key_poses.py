@@ -9,6 +9,7 @@ from rigs import SMPL, add_rig, build_rig, build_rigify, degrees_between, posed_
 from scripted import ScriptedConnection
 
 read_rig = module("motiongpt_blender.rigs.rig").read_rig
+jobs = module("motiongpt_blender.jobs")
 
 
 @pytest.fixture
@@ -102,6 +103,15 @@ def test_poses_of_markers_are_those_of_the_animation(scripted, rig):
 def test_no_marker_is_named(rig):
     with pytest.raises(RuntimeError, match="No marker is selected, and none is called a pose"):
         bpy.ops.motiongpt.add_pose(source="MARKERS")
+
+
+def test_error_is_shown_until_something_went_well(rig, monkeypatch):
+    redrawn = []
+    monkeypatch.setattr(jobs, "redraw", lambda: redrawn.append(bool(jobs.session.error)))
+    with pytest.raises(RuntimeError, match="No marker"):
+        bpy.ops.motiongpt.add_pose(source="MARKERS")
+    assert bpy.ops.motiongpt.add_pose(source="FRAME") == {"FINISHED"}
+    assert redrawn == [True, False]
 
 
 @pytest.fixture

@@ -45,7 +45,12 @@ def pose_assets() -> list[bpy.types.Action]:
 
 
 def _find_asset(name: str) -> bpy.types.Action:
-    action = next((action for action in pose_assets() if action.name == name), None)
+    assets = pose_assets()
+    if not assets:
+        raise MotionGPTError(Code.INVALID_PARAMS, "There is no pose asset in this file.", "Mark an action as an asset, or link one.")
+    if not name:
+        raise MotionGPTError(Code.INVALID_PARAMS, "No pose asset was chosen.", "Choose one of the list.")
+    action = next((action for action in assets if action.name == name), None)
     if action is None:
         raise MotionGPTError(
             Code.INVALID_PARAMS, f"There is no pose asset called {name!r} in this file.", "Mark an action as an asset, or link one."

@@ -44,11 +44,17 @@ class MOTIONGPT_OT_add_pose(AtOnce, bpy.types.Operator):
     )
 
     @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        """Also from where: buttons that differ in that alone show no more than an icon."""
+        source = properties.bl_rna.properties["source"].enum_items[properties.source]
+        return f"{say(cls.bl_description)}.\n{say(source.name)}: {say(source.description)}"
+
+    @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return poll_character(cls, context)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if self.source == "ASSET" and not self.asset:
+        if self.source == "ASSET" and not self.asset and key_poses.pose_assets():
             return context.window_manager.invoke_props_dialog(self)
         return self.execute(context)
 

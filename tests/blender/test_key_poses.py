@@ -1,5 +1,7 @@
 """The poses that a clip passes through: from the current frame, from markers, from a pose asset."""
 
+from types import SimpleNamespace
+
 import bpy
 import numpy as np
 import pytest
@@ -145,9 +147,28 @@ def test_pose_asset_is_evaluated_on_the_character(rig, asset):
     assert settings().key_poses[0]["root"] == pytest.approx(stood[1], abs=1e-6)
 
 
-def test_asset_that_is_not_there_is_named(rig):
-    with pytest.raises(RuntimeError, match="no pose asset called 'Wave'"):
-        bpy.ops.motiongpt.add_pose(source="ASSET", asset="Wave")
+def test_asset_that_is_not_there_is_named(rig, asset):
+    with pytest.raises(RuntimeError, match="no pose asset called 'Bow'"):
+        bpy.ops.motiongpt.add_pose(source="ASSET", asset="Bow")
+
+
+def test_nothing_is_asked_where_there_is_no_asset(rig):
+    """An empty list in a dialog would not say why."""
+    with pytest.raises(RuntimeError, match="no pose asset in this file"):
+        bpy.ops.motiongpt.add_pose("INVOKE_DEFAULT", source="ASSET")
+
+
+def test_no_asset_is_chosen(rig, asset):
+    with pytest.raises(RuntimeError, match="No pose asset was chosen"):
+        bpy.ops.motiongpt.add_pose(source="ASSET")
+
+
+def test_each_button_says_from_where_it_takes_the_pose():
+    operator, rna = module("motiongpt_blender.operators.poses").MOTIONGPT_OT_add_pose, bpy.ops.motiongpt.add_pose.get_rna_type()
+    sources = [source.identifier for source in rna.properties["source"].enum_items]
+    told = {operator.description(bpy.context, SimpleNamespace(bl_rna=rna, source=source)) for source in sources}
+    assert len(told) == len(sources) == 3
+    assert all(text.startswith(operator.bl_description) for text in told)
 
 
 def test_what_was_said_once_is_not_said_again():

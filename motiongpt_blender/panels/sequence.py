@@ -20,7 +20,7 @@ class MOTIONGPT_PT_sequence(SubPanel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.motiongpt_batch
         draw_list(layout, "MOTIONGPT_UL_segments", settings, "SEGMENTS")
-        if settings.segments:
+        if count := len(settings.segments):
             total = sum(part.seconds for part in settings.segments)
-            layout.label(text=say(f"{len(settings.segments)} parts, {total:.1f} s"), translate=False, icon="TIME")
+            layout.label(text=say(f"{count} part{'s' if count > 1 else ''}, {total:.1f} s"), translate=False, icon="TIME")
         layout.operator(MOTIONGPT_OT_generate_sequence.bl_idname, icon="PLAY")

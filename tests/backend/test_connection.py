@@ -16,6 +16,7 @@ import pytest
 from motiongpt.backend.protocol import messages
 from motiongpt.backend.protocol.errors import Code, MotionGPTError
 from motiongpt.motiongpt_blender.connection import Call, Connection, State
+from motiongpt.motiongpt_blender.session import Session, Settings
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(sys.executable)
@@ -151,6 +152,17 @@ def test_more_than_the_backend_reads_is_not_sent(loaded: Connection):
         loaded.request(messages.Generate((messages.Segment("a person walks forward", 60),), 20.0, path=path))
     assert caught.value.code is Code.INVALID_PARAMS and caught.value.remedy
     assert loaded.alive
+
+
+def test_what_cannot_be_sent_after_loading_is_told(tmp_path: Path):
+    session = Session()
+    settings = Settings(PYTHON, ROOT, tmp_path / "backend.log", messages.Load(device="cpu"))
+    request = messages.Generate((messages.Segment("a person walks forward", 60),), 20.0, path=np.zeros((2**20, 2)))
+    session.generate(settings, request, lambda reply: iter(()))
+    with pytest.raises(MotionGPTError, match="more than the backend takes at once"):
+        session.wait()
+    assert session.model and not session.busy
+    session.stop()
 
 
 def test_waiting_has_a_limit(loaded: Connection):

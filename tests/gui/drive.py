@@ -21,7 +21,7 @@ from hands import Waits, area_of, click, region_of, write
 
 OUT = Path(os.environ["MOTIONGPT_GUI_OUT"])
 PACKAGE = "bl_ext.user_default.motiongpt"
-PROMPT = "a person walks forward and waves with the right hand"
+PROMPT = "a person walks forward"
 
 report: dict[str, object] = {}
 

@@ -1,3 +1,4 @@
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from backend.cli import main
 from backend.data.dataset import Dataset
@@ -73,10 +75,11 @@ def test_a_caption_of_a_part_is_about_that_part(trained):
     np.testing.assert_array_equal(dataset.part(clip, whole), dataset.of(clip))
 
 
-def test_folders_of_different_forms_do_not_mix(trained, tmp_path):
+def test_folders_of_different_forms_do_not_mix(trained, tmp_path, capsys):
     source = write_humanml3d(tmp_path / "h3d", np.array(Dataset(trained / "data").features[:60]))
-    with pytest.raises(ValueError, match="do not go together"):
-        main(["data", "build", "--source", str(trained / "source"), "--source", str(source), "--out", str(tmp_path / "data")])
+    build = ["data", "build", "--source", str(trained / "source"), "--source", str(source), "--out", str(tmp_path / "data")]
+    assert main(build) == 1
+    assert "do not go together" in capsys.readouterr().err
 
 
 def test_a_broken_off_training_ends_like_an_unbroken_one(trained, tmp_path):
@@ -485,3 +488,24 @@ def test_a_ranker_tells_pairs_apart():
     scores = torch.stack([ranker(prompt[None], clips.numpy()) for prompt in prompts])
     assert scores.argmax(-1).tolist() == [0, 1, 2, 3]
     torch.testing.assert_close(ranker(prompts, clips.numpy()), scores.diagonal())
+
+
+def test_bundles_are_averaged_if_they_have_the_rest_in_common(trained, tmp_path, capsys):
+    from backend.models.bundle import file_hash, open_bundle
+
+    one, other = trained / "bundle", tmp_path / "other"
+    shutil.copytree(one, other)
+    weights = load_file(other / "heads.safetensors")
+    save_file({name: value + 2 for name, value in weights.items()}, other / "heads.safetensors")
+    facts = json.loads((other / "bundle.json").read_text())
+    facts["files"]["heads.safetensors"] = file_hash(other / "heads.safetensors")
+    (other / "bundle.json").write_text(json.dumps(facts))
+    assert main(["bundle", "average", str(one), str(other), "--out", str(tmp_path / "mean")]) == 0
+    before, after = open_bundle(one).adapter_tensors(), open_bundle(tmp_path / "mean").adapter_tensors()
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value + (name in weights), atol=2e-3, rtol=0)
+
+    facts["template"] = "paper"
+    (other / "bundle.json").write_text(json.dumps(facts))
+    assert main(["bundle", "average", str(one), str(other), "--out", str(tmp_path / "mean")]) == 1
+    assert "The bundles differ in template." in capsys.readouterr().err

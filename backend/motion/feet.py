@@ -8,6 +8,7 @@ import numpy as np
 from . import rotations
 from .clip import Clip
 from .fit import fades
+from .limbs import LIMBS
 from .skeleton import Skeleton
 from .smooth import settle
 
@@ -94,8 +95,7 @@ def below_floor(clip: Clip) -> float:
 
 def _legs(skeleton: Skeleton) -> tuple[_Leg, _Leg]:
     def leg(side: str, columns: tuple[int, int]) -> _Leg:
-        hip, knee, ankle, toe = (skeleton.index(f"{side}_{part}") for part in ("hip", "knee", "ankle", "foot"))
-        return _Leg(hip, knee, ankle, toe, columns)
+        return _Leg(*LIMBS[f"{side}_foot"].joints(skeleton), skeleton.index(f"{side}_foot"), columns)
 
     return leg("left", (0, 1)), leg("right", (2, 3))
 

@@ -62,56 +62,69 @@ class CpuEngine:
             "gate_up": (2 * shape.inner, shape.width),
             "down": (shape.width, shape.inner),
         }
-        if shape.head_dim % self._kernels.LANES or any(outputs % self._kernels.OUTPUTS for outputs, _ in sizes.values()):
-            raise ValueError(f"The base model's sizes must be multiples of {self._kernels.OUTPUTS}.")
+        side = self._kernels.BLOCK
+        if shape.head_dim % self._kernels.LANES or shape.inner % side or any(outputs % side for outputs, _ in sizes.values()):
+            raise ValueError(f"The base model's sizes must be multiples of {side}.")
         matrices = {name: _room_for(shape.layers, *size, precision, finer=name in ("qkv", "out")) for name, size in sizes.items()}
         norms = np.empty((2 * shape.layers + 1, shape.width), np.float32)
         for i, layer in enumerate(layers):
+            gates_and_ups = layer.gate_up.view(2, -1, self._kernels.BLOCK, shape.width).transpose(0, 1).flatten(0, 2)
             for name, matrix in matrices.items():
-                _store(getattr(layer, name), matrix, i, precision)
+                _store(gates_and_ups if name == "gate_up" else getattr(layer, name), matrix, i, precision)
             norms[2 * i], norms[2 * i + 1] = layer.before_attention, layer.before_mlp
         norms[-1] = last_norm
         self._layers = self._kernels.Layers(**matrices, norms=norms)
 
-    def start(self, batch: int, room: int) -> None:
-        self._blocks, self._used = -(-room // self._kernels.LANES), 0
-        self._keys, self._values = self._cache(batch)
-        self._cosines, self._sines = (table.numpy() for table in rotary_tables(self.shape, room))
-
-    def _cache(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Keys and values of nothing yet. What is not written takes no memory: the system gives it out page by page."""
-        shape, side, kind = self.shape, self._kernels.LANES, np.float32 if self.precision == "float32" else np.int16
-        outer = (shape.layers, batch, shape.groups)
-        keys = np.zeros((*outer, self._blocks, shape.head_dim, side), kind)
-        return keys, np.zeros((*outer, self._blocks * side, shape.head_dim), kind)
+    def start(self, lengths: Tensor, room: int) -> None:
+        self._lengths, self._room = lengths.numpy(), room
+        self._prompts = np.arange(len(lengths))  # which one each sequence begins with
+        self._begun, self._own = None, None
+        self._cosines, self._sines = (table.numpy() for table in rotary_tables(self.shape, int(lengths.max()) + room))
 
     def repeat(self, times: int) -> None:
-        before, after = (self._keys, self._values), self._cache(self._keys.shape[1] * times)
-        for old, new, used in zip(before, after, (-(-self._used // self._kernels.LANES), self._used), strict=True):
-            new[:, :, :, :used] = np.repeat(old[:, :, :, :used], times, axis=1)
-        self._keys, self._values = after
+        assert self._own is None, "only prompts can be shared"
+        self._prompts = self._prompts.repeat(times)
 
     def run(self, x: Tensor, places: Tensor) -> Tensor:
         batch, length, width = x.shape
-        shape, rows = self.shape, batch * length
-        self._used = max(self._used, int(places.max()) + 1)
-        hidden = self.team.run(
+        sequences, places = np.arange(batch).repeat(length), places.reshape(-1).numpy()
+        if self._begun is None:
+            self._begun, nothing = self._cache(batch, length), self._cache(1, 0)
+            alone = self._kernels.Rows(sequences, places, np.zeros_like(places), np.zeros_like(places))
+            hidden = self._forward(x.reshape(-1, width), alone, nothing, self._begun)
+        else:
+            if self._own is None:
+                self._own = self._cache(batch, self._room)
+            prompts = self._prompts[sequences]
+            prompted = self._lengths[prompts]
+            rows = self._kernels.Rows(sequences, places - prompted, prompts, prompted)
+            hidden = self._forward(x.reshape(-1, width), rows, self._begun, self._own)
+        return torch.from_numpy(hidden).view(batch, length, width)
+
+    def _cache(self, batch: int, room: int) -> Any:
+        """Keys and values of nothing yet. What is not written takes no memory: the system gives it out page by page."""
+        shape, side, kind = self.shape, self._kernels.LANES, np.float32 if self.precision == "float32" else np.int16
+        outer, blocks = (shape.layers, batch, shape.groups), -(-room // side)
+        keys = np.zeros((*outer, blocks, shape.head_dim, side), kind)
+        return self._kernels.Cache(keys, np.zeros((*outer, blocks * side, shape.head_dim), kind))
+
+    def _forward(self, x: Tensor, rows: Any, begun: Any, own: Any) -> np.ndarray:
+        shape, count = self.shape, len(x)
+        return self.team.run(
             self._kernels.forward,
-            x.reshape(-1, width).numpy().copy(),
-            np.repeat(np.arange(batch), length),
-            places.reshape(-1).numpy(),
+            x.numpy().copy(),
+            rows,
             self._layers,
-            _empty(rows, (shape.heads + 2 * shape.groups) * shape.head_dim),
-            _empty(rows, shape.heads * shape.head_dim),
-            _empty(rows, 2 * shape.inner),
-            self._keys,
-            self._values,
+            _empty(count, (shape.heads + 2 * shape.groups) * shape.head_dim),
+            _empty(count, shape.heads * shape.head_dim),
+            self._kernels.room_for(count, shape.inner, self._layers.down.weights),
+            begun,
+            own,
             self._cosines,
             self._sines,
             shape.epsilon,
             threads=self.team.size,
         )
-        return torch.from_numpy(hidden).view(batch, length, width)
 
 
 class CpuReadOut:

@@ -2,7 +2,7 @@
 
 The weights come from safetensors alone, with the adapter folded in and projections that see the same input fused. Every
 sequence has its places in a cache of fixed size, and a token sees the places up to its own, so there are no masks: what padding
-leaves behind a prompt is written over before anything looks at it. `CpuEngine` computes with compiled kernels, `TorchEngine`
+leaves behind a prompt is never looked at. `CpuEngine` computes with compiled kernels, `TorchEngine`
 with torch on any device and on CUDA by replaying a captured graph.
 """
 
@@ -120,12 +120,12 @@ class Engine(Protocol):
 
     device: torch.device
 
-    def start(self, batch: int, room: int) -> None:
-        """Forget what was; make a cache for `batch` sequences of at most `room` tokens."""
+    def start(self, lengths: Tensor, room: int) -> None:
+        """Forget what was; begin with prompts of so many tokens, `lengths (B,)`, which are run first, and have room for `room` more of each."""
         ...
 
     def repeat(self, times: int) -> None:
-        """Each sequence `times` times, one beside the other."""
+        """Each prompt `times` times, one beside the other."""
         ...
 
     def run(self, x: Tensor, places: Tensor) -> Tensor:
@@ -154,9 +154,9 @@ class TorchEngine:
         self._last_norm = last_norm.to(device, dtype)
         self._graphs = graphs and self.device.type == "cuda"
 
-    def start(self, batch: int, room: int) -> None:
-        shape = self.shape
-        self._keys = torch.zeros(shape.layers, batch, room, shape.groups, shape.head_dim, device=self.device, dtype=self.dtype)
+    def start(self, lengths: Tensor, room: int) -> None:
+        shape, room = self.shape, int(lengths.max()) + room
+        self._keys = torch.zeros(shape.layers, len(lengths), room, shape.groups, shape.head_dim, device=self.device, dtype=self.dtype)
         self._values = torch.zeros_like(self._keys)
         self._cosines, self._sines = (table.to(self.device, self.dtype) for table in rotary_tables(shape, room))
         self._step: _CapturedStep | None = None

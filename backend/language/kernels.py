@@ -60,13 +60,51 @@ class Matrix(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """Queries, keys and values in one matrix, gate and up in another; `norms (2 * layers + 1, width)`, the last one's at the end."""
+    """Queries, keys and values in one matrix, gate and up in another; `norms (2 * layers + 1, width)`, the last one's at the end.
+
+    The outputs of `gate_up` take turns, `BLOCK` of the gate and `BLOCK` of what it gates.
+    """
 
     qkv: Matrix
     out: Matrix
     gate_up: Matrix
     down: Matrix
     norms: np.ndarray
+
+
+class Cache(NamedTuple):
+    """Keys and values of the tokens of some sequences, float32 or bfloat16 seen as int16, in the order in which they are read.
+
+    `keys (layers, sequences, kv heads, room / LANES, head size, LANES)`, `values (layers, sequences, kv heads, room, head size)`.
+    """
+
+    keys: np.ndarray
+    values: np.ndarray
+
+
+class Rows(NamedTuple):
+    """Where the tokens of a pass belong, each (rows,).
+
+    A token stands in `sequences` at `slots`, counted from the end of the prompt that is number `prompts`, which is as long as
+    `prompted` says and may be that of several sequences.
+    """
+
+    sequences: np.ndarray
+    slots: np.ndarray
+    prompts: np.ndarray
+    prompted: np.ndarray
+
+
+class Given(NamedTuple):
+    """Rows as a kind of matrix is multiplied with.
+
+    `values (rows, in)` are, for one of whole numbers, such too: those of a block times its unit of `units (rows, in / BLOCK)`.
+    `offsets (rows, in / BLOCK)` take from their sums what is added to the weights.
+    """
+
+    values: np.ndarray
+    units: np.ndarray
+    offsets: np.ndarray
 
 
 class Readers(NamedTuple):
@@ -89,50 +127,52 @@ def forward(
     parts: int,
     arrivals: np.ndarray,
     x: np.ndarray,
-    sequences: np.ndarray,
-    slots: np.ndarray,
+    rows: Rows,
     layers: Layers,
     qkv: np.ndarray,
     seen: np.ndarray,
-    inner: np.ndarray,
-    keys: np.ndarray,
-    values: np.ndarray,
+    inner: Given,
+    begun: Cache,
+    own: Cache,
     cosines: np.ndarray,
     sines: np.ndarray,
     epsilon: float,
 ) -> np.ndarray:
     """Last hidden states (rows, width) of tokens with embeddings `x (rows, width)`, which is overwritten.
 
-    A row is the token of sequence `sequences (rows,)` at place `slots (rows,)`; it sees the places up to its own. `keys`
-    (layers, batch, kv heads, room / LANES, head size, LANES) and `values` (layers, batch, kv heads, room, head size), float32
-    or bfloat16 seen as int16, hold the places before and get those of `x`. `qkv`, `seen` (rows, heads * head size) and `inner`
-    (rows, 2 * inner) are room to work in.
+    Each sees its prompt, whose keys and values `begun` holds, and of its sequence the places up to its own, which `own` holds or,
+    if they are among the tokens of this pass, is given. `qkv (rows, (heads + 2 * kv heads) * head size)`, `seen` (rows, heads *
+    head size) and `inner`, of rows as `layers.down` is multiplied with, are room to work in.
     """
-    width = x.shape[1]
-    groups, size = values.shape[2], values.shape[4]
-    heads = seen.shape[1] // size
-    normed = np.empty_like(x)
+    width, none = x.shape[1], np.empty(0, _float)
     for layer in range(len(layers.qkv.weights)):
-        _normalise(x, layers.norms[2 * layer], epsilon, normed)
-        begin, end = _share(heads + 2 * groups, 1 if size % OUTPUTS == 0 else _VECTORS, part, parts)
-        qkv[:, begin * size : end * size] = 0
-        _multiply(_given(normed, layers.qkv.weights), layers.qkv, layer, qkv, begin * size, end * size)
-        _place(qkv, begin, end, heads, sequences, slots, keys[layer], values[layer], cosines, sines)
+        begin, end = _share(qkv.shape[1], OUTPUTS, part, parts)
+        qkv[:, begin:end] = 0
+        given = _given(x, layers.norms[2 * layer], epsilon, layers.qkv.weights)
+        _multiply(given, layers.qkv, layer, qkv, begin, end, 0)
         _meet(arrivals, parts)
-        _attend(qkv, sequences, slots, keys[layer], values[layer], seen, part, parts)
+        _place(qkv, seen.shape[1], rows, own.keys[layer], own.values[layer], cosines, sines, part, parts)
         _meet(arrivals, parts)
-        begin, end = _share(width, OUTPUTS, part, parts)
-        _multiply(_given(seen, layers.out.weights), layers.out, layer, x, begin, end)
-        _meet(arrivals, parts)
-        _normalise(x, layers.norms[2 * layer + 1], epsilon, normed)
-        begin, end = _share(inner.shape[1] // 2, OUTPUTS, part, parts)
-        _gated(normed, layers.gate_up, layer, inner, begin, end)
+        before, now = (begun.keys[layer], begun.values[layer]), (own.keys[layer], own.values[layer])
+        _attend(qkv, rows, before, now, seen, part, parts)
         _meet(arrivals, parts)
         begin, end = _share(width, OUTPUTS, part, parts)
-        _multiply(_given(inner, layers.down.weights), layers.down, layer, x, begin, end)
+        _multiply(_given(seen, none, epsilon, layers.out.weights), layers.out, layer, x, begin, end, 0)
         _meet(arrivals, parts)
-    _normalise(x, layers.norms[-1], epsilon, normed)
-    return normed
+        begin, end = _share(inner.values.shape[1], BLOCK, part, parts)
+        given = _given(x, layers.norms[2 * layer + 1], epsilon, layers.gate_up.weights)
+        _gated(given, layers.gate_up, layer, inner, layers.down.weights, begin, end)
+        _meet(arrivals, parts)
+        begin, end = _share(width, OUTPUTS, part, parts)
+        _multiply(inner, layers.down, layer, x, begin, end, 0)
+        _meet(arrivals, parts)
+    return _normalised(x, layers.norms[-1], epsilon)
+
+
+@njit(cache=True)
+def room_for(rows: int, length: int, weights: np.ndarray) -> Given:
+    """Room for so many rows as they are multiplied with `weights`, and their length, a multiple of `BLOCK`."""
+    return _room(rows, length, weights)
 
 
 @njit(**_PLAIN, cache=True)
@@ -140,7 +180,7 @@ def score(part: int, parts: int, arrivals: np.ndarray, hidden: np.ndarray, rows:
     """Scores (B, R) of output rows after hidden states (B, width), into `scores`."""
     begin, end = _share(scores.shape[1], OUTPUTS, part, parts)
     scores[:, begin:end] = 0
-    _multiply(_given(hidden, rows.weights), rows, 0, scores, begin, end)
+    _multiply(_given(hidden, np.empty(0, _float), _EPSILON, rows.weights), rows, 0, scores, begin, end, 0)
 
 
 @njit(**_PLAIN, cache=True)
@@ -159,10 +199,10 @@ def read(
 
     `state` and `mixed` (B, inner) are room to work in.
     """
-    normed, sums = np.empty_like(hidden), np.empty((len(chosen), hidden.shape[1]), _float)
-    _normalise(hidden, np.ones(hidden.shape[1], _float), _EPSILON, normed)
+    sums = np.empty((len(chosen), hidden.shape[1]), _float)
+    given = _given(hidden, np.ones(hidden.shape[1], _float), _EPSILON, readers.hidden.weights)
     _embed(chosen, readers, sums)
-    _read(_given(normed, readers.hidden.weights), sums, readers, chosen.shape[1] - 1, state, mixed, scores, part, parts, arrivals)
+    _read(given, sums, readers, chosen.shape[1] - 1, state, mixed, scores, part, parts, arrivals)
 
 
 @njit(**_PLAIN, cache=True)
@@ -188,9 +228,8 @@ def read_all(
     work in. It is what `read` and `draw` do one after another, without what each call and each wait for a thread takes.
     """
     count, codes = len(chosen), readers.finer.shape[1]
-    normed, sums = np.empty_like(hidden), np.empty((count, hidden.shape[1]), _float)
-    _normalise(hidden, np.ones(hidden.shape[1], _float), _EPSILON, normed)
-    given = _given(normed, readers.hidden.weights)
+    sums = np.empty((count, hidden.shape[1]), _float)
+    given = _given(hidden, np.ones(hidden.shape[1], _float), _EPSILON, readers.hidden.weights)
     _embed(chosen[:, :1], readers, sums)
     for level in range(chosen.shape[1] - 1):
         _read(given, sums, readers, level, state, mixed, scores, part, parts, arrivals)
@@ -213,24 +252,24 @@ def _read(given, sums, readers, level, state, mixed, scores, part, parts, arriva
 
     Of hidden states there may be several times as many as of sums, which then go round.
     """
-    normed = np.empty_like(sums)
     begin, end = _share(state.shape[1], OUTPUTS, part, parts)
-    _normalise(sums, np.ones(sums.shape[1], _float), _EPSILON, normed)
     mixed[: len(sums), begin:end] = 0
-    _multiply(_given(normed, readers.chosen.weights), readers.chosen, level, mixed, begin, end)
+    chosen = _given(sums, np.ones(sums.shape[1], _float), _EPSILON, readers.chosen.weights)
+    _multiply(chosen, readers.chosen, level, mixed, begin, end, 0)
     for row in range(len(state)):
         state[row, begin:end] = readers.hidden_bias[level, begin:end] + mixed[row % len(sums), begin:end]
-    _multiply(given, readers.hidden, level, state, begin, end)
+    _multiply(given, readers.hidden, level, state, begin, end, 0)
     _silu(state, begin, end)
     _meet(arrivals, parts)
     mixed[:, begin:end] = readers.mix_bias[level, begin:end]
-    _multiply(_given(state, readers.mix.weights), readers.mix, level, mixed, begin, end)
+    none = np.empty(0, _float)
+    _multiply(_given(state, none, _EPSILON, readers.mix.weights), readers.mix, level, mixed, begin, end, 0)
     _silu(mixed, begin, end)
     mixed[:, begin:end] += state[:, begin:end]
     _meet(arrivals, parts)
     begin, end = _share(scores.shape[1], OUTPUTS, part, parts)
     scores[:, begin:end] = readers.rows_bias[level, begin:end]
-    _multiply(_given(mixed, readers.rows.weights), readers.rows, level, scores, begin, end)
+    _multiply(_given(mixed, none, _EPSILON, readers.rows.weights), readers.rows, level, scores, begin, end, 0)
 
 
 @njit(nogil=True, cache=True)
@@ -310,119 +349,138 @@ def _arrived(typing, arrivals):
 
 
 @njit(**_PLAIN)
-def _normalise(x, weights, epsilon, out):
+def _normalised(x, weights, epsilon):
+    """Rows x (rows, m) divided by the root of the mean of their squares and multiplied by `weights (m,)`; as they are without weights."""
+    normed = x.copy()
     for row in range(len(x)):
-        total = _float(0)
-        for i in range(x.shape[1]):
-            total += x[row, i] * x[row, i]
-        scale = _float(1) / np.sqrt(total / _float(x.shape[1]) + _float(epsilon))
-        for i in range(x.shape[1]):
-            out[row, i] = x[row, i] * scale * weights[i]
-
-
-class _Given(NamedTuple):
-    """Rows as a kind of matrix is multiplied with.
-
-    `values (rows, in)` are, for one of whole numbers, such too: those of a block times its unit of `units (rows, in / BLOCK)`.
-    `offsets (rows, in / BLOCK)` take from their sums what is added to the weights.
-    """
-
-    values: np.ndarray
-    units: np.ndarray
-    offsets: np.ndarray
-
-
-def _given(x, weights):
-    """Rows x (rows, m) for multiplication with `weights`: rounded if those are whole numbers."""
-
-
-@overload(_given)
-def _typed_given(x, weights):
-    if weights.dtype == types.uint8:
-        return lambda x, weights: _rounded(x, weights.shape[-3] * weights.shape[-1], np.int8, 127, 128)
-    if weights.dtype == types.int8:
-        return lambda x, weights: _rounded(x, weights.shape[-3] * weights.shape[-1], np.int16, 2**15 - 1, 0)
-    return lambda x, weights: _padded(x, weights.shape[-3] * weights.shape[-1])
+        _normalise(normed[row], weights, epsilon)
+    return normed
 
 
 @njit(**_PLAIN)
-def _rounded(x, length, kind, finest, added):
-    """In units so fine that the largest number of a block becomes `finest`; no block's sum grows beyond 32 bits."""
-    count = length // BLOCK
-    values, units, offsets = np.empty((len(x), length), kind), np.empty((len(x), count), _float), np.empty((len(x), count), np.int32)
-    padded, width = np.zeros(length, _float), min(x.shape[1], length)
+def _normalise(x, weights, epsilon):
+    """One of the rows that `_normalised` is about, in place."""
+    if len(weights):
+        total = _float(0)
+        for i in range(len(weights)):
+            total += x[i] * x[i]
+        scale = _float(1) / np.sqrt(total / _float(len(weights)) + _float(epsilon))
+        for i in range(len(weights)):
+            x[i] *= scale * weights[i]
+
+
+@njit(**_PLAIN)
+def _given(x, norm, epsilon, weights):
+    """Rows x (rows, m), normalised where there is a `norm (m,)`, for multiplication with `weights`."""
+    length, width = weights.shape[-3] * weights.shape[-1], x.shape[1]
+    given, row_of_x = _room(len(x), length, weights), np.zeros(length, _float)
     for row in range(len(x)):
-        padded[:width] = x[row, :width]
-        for block in range(count):
-            units[row, block], total = _round(padded, block * BLOCK, values, row, _float(finest))
-            offsets[row, block] = -added * total
-    return _Given(values, units, offsets)
+        row_of_x[:width] = x[row]
+        _normalise(row_of_x, norm, epsilon)
+        for block in range(length // BLOCK):
+            _give(row_of_x, block * BLOCK, given, row, block, weights)
+    return given
+
+
+def _room(rows, length, weights):
+    """Room for so many rows as they are multiplied with `weights`, and their length."""
+
+
+def _give(x, first, given, row, block, weights):
+    """Put the block of `x` from `first` on to its place among the rows for `weights`: rounded if those are whole numbers.
+
+    Then in units so fine that the largest number of the block becomes as large as its kind allows; no block's sum grows beyond 32 bits.
+    """
+
+
+@overload(_room)
+def _typed_room(rows, length, weights):
+    kind = {types.uint8: np.int8, types.int8: np.int16}.get(weights.dtype, np.float32)
+
+    def make(rows, length, weights):
+        blocks = length // BLOCK
+        return Given(np.empty((rows, length), kind), np.empty((rows, blocks), _float), np.empty((rows, blocks), np.int32))
+
+    return make
+
+
+@overload(_give)
+def _typed_give(x, first, given, row, block, weights):
+    if weights.dtype not in (types.uint8, types.int8):
+
+        def copy(x, first, given, row, block, weights):
+            given.values[row, block * BLOCK : (block + 1) * BLOCK] = x[first : first + BLOCK]
+
+        return copy
+    finest, added = (127, 128) if weights.dtype == types.uint8 else (2**15 - 1, 0)
+
+    def round_(x, first, given, row, block, weights):
+        unit, total = _round(x, first, given.values, row, block * BLOCK, _float(finest))
+        given.units[row, block], given.offsets[row, block] = unit, -added * total
+
+    return round_
 
 
 @_intrinsic
-def _round(typing, x, first, values, row, finest):
-    """Write the block of `x` from `first` on, rounded, to that of a row of values; its unit, and the sum of what was written."""
+def _round(typing, x, first, values, row, at, finest):
+    """Write the block of `x` from `first` on, rounded, into a row of values from `at` on; its unit, and the sum of what was written."""
 
     def generate(context, builder, signature, arguments):
         place = _places(context, builder, signature, arguments)
-        _, first, _, row, finest = arguments
-        at = [builder.add(first, first.type(lane)) for lane in range(0, BLOCK, LANES)]
-        given = [_vector(builder, place(0, i), types.float32, LANES) for i in at]
+        _, first, _, row, at, finest = arguments
+        given, targets = ([builder.add(i, i.type(lane)) for lane in range(0, BLOCK, LANES)] for i in (first, at))
+        given = [_vector(builder, place(0, i), types.float32, LANES) for i in given]
         tops, totals = _FLOATS([1e-12] * LANES), _SUMS([0] * LANES)  # of each lane, because few instructions look across them
         for part in given:
             size = _call(builder, f"llvm.fabs.v{LANES}f32", part)
             tops = builder.select(builder.fcmp_ordered(">", size, tops), size, tops)
         top = _call(builder, f"llvm.vector.reduce.fmax.v{LANES}f32", tops)
         times, kind = _spread(builder, builder.fdiv(finest, top), LANES), ir.VectorType(context.get_data_type(values.dtype), LANES)
-        for i, part in zip(at, given, strict=True):
+        for i, part in zip(targets, given, strict=True):
             whole = builder.fptosi(_call(builder, f"llvm.rint.v{LANES}f32", builder.fmul(part, times)), _SUMS)
             builder.store(builder.trunc(whole, kind), builder.bitcast(place(2, row, i), kind.as_pointer()), align=1)
             totals = builder.add(totals, whole)
         total = _call(builder, f"llvm.vector.reduce.add.v{LANES}i32", totals)
         return context.make_tuple(builder, signature.return_type, [builder.fdiv(top, finest), total])
 
-    return types.Tuple([types.float32, types.int32])(x, first, values, row, finest), generate
+    return types.Tuple([types.float32, types.int32])(x, first, values, row, at, finest), generate
 
 
 @njit(**_PLAIN)
-def _padded(x, length):
-    values = np.zeros((len(x), length), _float)
-    width = min(x.shape[1], length)
-    values[:, :width] = x[:, :width]
-    return _Given(values, np.empty((len(x), length // BLOCK), _float), np.empty((1, 1), np.int32))
+def _multiply(given, matrix, layer, out, begin, end, origin):
+    """Add x (rows, m) @ weights (n, m)^T to `out`, its columns from `begin` to `end`, which are multiples of OUTPUTS.
 
-
-@njit(**_PLAIN)
-def _multiply(given, matrix, layer, out, begin, end):
-    """Add x (rows, m) @ weights (n, m)^T to `out (rows, n)`, its columns from `begin` to `end`, which are multiples of OUTPUTS."""
+    The columns of `out` are those from `origin` on.
+    """
     x, units, offsets = given
     weights, scales = matrix.weights[layer], matrix.scales[layer]
     for group in range(begin // OUTPUTS, end // OUTPUTS):  # whose weights stay in the nearest caches for all rows
-        row = 0
+        row, column = 0, group * OUTPUTS - origin
         while row + 8 <= len(x):
-            _eight_rows(x, units, offsets, weights, scales, out, row, group)
+            _eight_rows(x, units, offsets, weights, scales, out, row, group, column)
             row += 8
         if row + 4 <= len(x):
-            _four_rows(x, units, offsets, weights, scales, out, row, group)
+            _four_rows(x, units, offsets, weights, scales, out, row, group, column)
             row += 4
         if row + 2 <= len(x):
-            _two_rows(x, units, offsets, weights, scales, out, row, group)
+            _two_rows(x, units, offsets, weights, scales, out, row, group, column)
             row += 2
         if row < len(x):
-            _one_row(x, units, offsets, weights, scales, out, row, group)
+            _one_row(x, units, offsets, weights, scales, out, row, group, column)
 
 
 def _tile(rows):
-    """What adds the products of `rows` rows, from `row` on, with a group of OUTPUTS outputs to `out`; all their sums at once.
+    """What adds the products of `rows` rows, from `row` on, with a group of OUTPUTS outputs to
+    `out` from `column` on; all their sums at once.
 
     Written for the compiler below numba, which finds the instructions that multiply and add several whole numbers only where
     they are told. A register's sums are those of as many outputs, so that none has to be taken apart.
     """
 
     @_intrinsic
-    def multiply(typing, x, units, offsets, weights, scales, out, row, group):
+    def multiply(typing, x, units, offsets, weights, scales, out, row, group, column):
         def generate(context, builder, signature, arguments):
-            place, (*_, row, group) = _places(context, builder, signature, arguments), arguments
+            place, (*_, row, group, column) = _places(context, builder, signature, arguments), arguments
             of_all, blocks = cgutils.unpack_tuple(builder, context.make_array(units)(context, builder, arguments[1]).shape)
             whole, inputs = weights.dtype in (types.int8, types.uint8), inputs_at_once(weights.dtype)
             rows_, zero = [builder.add(row, row.type(r)) for r in range(rows)], row.type(0)
@@ -453,13 +511,13 @@ def _tile(rows):
                 for at in tile:
                     builder.store(sums[at], totals[at])
             for r, v in tile:
-                column = builder.add(builder.mul(group, group.type(OUTPUTS)), columns[v])
-                scale = _vector(builder, place(4, column), types.float32, LANES)
-                target = builder.bitcast(place(5, rows_[r], column), _FLOATS.as_pointer())
+                output = builder.add(builder.mul(group, group.type(OUTPUTS)), columns[v])
+                scale = _vector(builder, place(4, output), types.float32, LANES)
+                target = builder.bitcast(place(5, rows_[r], builder.add(column, columns[v])), _FLOATS.as_pointer())
                 builder.store(_plus(builder, builder.load(target, align=4), builder.load(totals[r, v]), scale), target, align=4)
             return context.get_dummy_value()
 
-        return types.void(x, units, offsets, weights, scales, out, row, group), generate
+        return types.void(x, units, offsets, weights, scales, out, row, group, column), generate
 
     return multiply
 
@@ -550,21 +608,23 @@ def _plus(builder, sums, a, b):
 
 
 @njit(**_PLAIN)
-def _gated(x, matrix, layer, inner, begin, end):
-    """The products of x with the matrix (2 n, m) into `inner (rows, 2 n)`, of which the first half is gated by itself and the second.
+def _gated(given, matrix, layer, inner, weights, begin, end):
+    """What the products with the gate let through of those with what it gates, from `begin` to `end`, into `inner` for `weights`."""
+    both = np.empty((len(given.values), 2 * BLOCK), _float)
+    for block in range(begin // BLOCK, end // BLOCK):
+        both[:] = 0
+        _multiply(given, matrix, layer, both, 2 * block * BLOCK, 2 * (block + 1) * BLOCK, 2 * block * BLOCK)
+        for row in range(len(both)):
+            gates, ups = both[row, :BLOCK], both[row, BLOCK:]
+            for i in range(BLOCK):
+                ups[i] *= _gate(gates[i])
+            _give(ups, 0, inner, row, block, weights)
 
-    Of both halves those from `begin` to `end`.
-    """
-    half, given = inner.shape[1] // 2, _given(x, matrix.weights)
-    inner[:, begin:end] = 0
-    inner[:, half + begin : half + end] = 0
-    _multiply(given, matrix, layer, inner, begin, end)
-    _multiply(given, matrix, layer, inner, half + begin, half + end)
-    _silu(inner, begin, end)
-    for row in range(len(inner)):
-        gates, ups = inner[row, begin:end], inner[row, half + begin : half + end]
-        for n in range(len(gates)):
-            gates[n] *= ups[n]
+
+@njit(**_PLAIN)
+def _gate(x):
+    """x times its logistic function."""
+    return x / (_float(1) + _exp(-x))
 
 
 @njit(**_PLAIN)
@@ -573,7 +633,7 @@ def _silu(x, begin, end):
     for row in range(len(x)):
         values = x[row, begin:end]
         for i in range(len(values)):
-            values[i] = values[i] / (_float(1) + _exp(-values[i]))
+            values[i] = _gate(values[i])
 
 
 @njit(**_PLAIN)
@@ -596,27 +656,35 @@ def _embed(chosen, readers, sums):
 
 
 @njit(**_PLAIN)
-def _place(qkv, begin, end, heads, sequences, slots, keys, values, cosines, sines):
+def _place(qkv, queries, rows, keys, values, cosines, sines, part, parts):
     """Turn queries and keys to their places (RoPE, halves of a head paired) and put keys and values into the cache.
 
-    `qkv (rows, (heads + 2 * kv heads) * head size)`: the vectors of all queries, all keys and all values, here those from the
-    `begin`-th to the `end`-th.
+    `qkv (rows, (heads + 2 * kv heads) * head size)`: the vectors of all queries, which take up so many columns, all keys and all
+    values. A part has what it attends to afterwards.
     """
     groups, size = values.shape[1], values.shape[3]
-    half = size // 2
-    for row in range(len(qkv)):
-        sequence, slot = sequences[row], slots[row]
-        for head in range(begin, end):
-            vector = qkv[row, head * size : (head + 1) * size]
-            if head >= heads + groups:
-                _keep(vector, values[sequence, head - heads - groups, slot])
-                continue
-            for i in range(half):
-                a, b = vector[i], vector[half + i]
-                vector[i] = a * cosines[slot, i] - b * sines[slot, i]
-                vector[half + i] = b * cosines[slot, i] + a * sines[slot, i]
-            if head >= heads:
-                _keep(vector, keys[sequence, head - heads, slot // LANES, :, slot % LANES])
+    together = queries // size // groups
+    begin, end = _share(len(qkv) * groups, 1, part, parts)
+    for unit in range(begin, end):
+        group, row = unit // len(qkv), unit % len(qkv)
+        sequence, slot = rows.sequences[row], rows.slots[row]
+        cosine, sine = cosines[rows.prompted[row] + slot], sines[rows.prompted[row] + slot]
+        for head in range(group * together, (group + 1) * together):
+            _turn(qkv[row, head * size : (head + 1) * size], cosine, sine)
+        key, value = queries + group * size, queries + (groups + group) * size
+        _turn(qkv[row, key : key + size], cosine, sine)
+        _keep(qkv[row, key : key + size], keys[sequence, group, slot // LANES, :, slot % LANES])
+        _keep(qkv[row, value : value + size], values[sequence, group, slot])
+
+
+@njit(**_PLAIN)
+def _turn(vector, cosine, sine):
+    half = len(cosine)
+    upper, lower = vector[:half], vector[half:]
+    for i in range(half):
+        a, b = upper[i], lower[i]
+        upper[i] = a * cosine[i] - b * sine[i]
+        lower[i] = b * cosine[i] + a * sine[i]
 
 
 def _keep(vector, place):
@@ -637,45 +705,71 @@ def _typed_keep(vector, place):
 
 
 @njit(**_PLAIN)
-def _attend(qkv, sequences, slots, keys, values, out, part, parts):
-    """What a part of the heads of all tokens make of the places they see, into `out (rows, heads * head size)`."""
-    groups, size = values.shape[1], values.shape[3]
+def _attend(qkv, rows, begun, own, out, part, parts):
+    """What a part of the heads of all tokens make of the places they see, into `out (rows, heads * head size)`.
+
+    Head by head, so that a prompt's keys and values stay in the nearest caches for all rows that begin with it.
+    """
+    groups, size = own[1].shape[1], own[1].shape[3]
     together = out.shape[1] // size // groups
     scale = _float(1) / np.sqrt(_float(size))
-    scores = np.empty((together, values.shape[2]), _float)
+    scores = np.empty((together, begun[1].shape[2] + own[1].shape[2]), _float)
     begin, end = _share(len(out) * groups, 1, part, parts)
     for unit in range(begin, end):
-        row, group = unit // groups, unit % groups
-        sequence, past = sequences[row], slots[row] + 1
-        blocks = (past + LANES - 1) // LANES
-        head = 0
-        while head + 3 <= together:
-            _compare_three(qkv, row, group * together, head, keys, sequence, group, blocks, scores)
-            head += 3
-        while head < together:
-            _compare_one(qkv, row, group * together, head, keys, sequence, group, blocks, scores)
-            head += 1
+        group, row = unit // len(out), unit % len(out)
+        prompted, past = rows.prompted[row], rows.slots[row] + 1
+        before, now = (prompted + LANES - 1) // LANES, (past + LANES - 1) // LANES
+        _compare(qkv, row, group, together, begun[0], rows.prompts[row], before, scores, 0)
+        _compare(qkv, row, group, together, own[0], rows.sequences[row], now, scores, before)
         for head in range(together):
-            weights = scores[head, : blocks * LANES]
-            weights[past:] = _float(-1e30)
-            top = _float(-1e30)
-            for t in range(len(weights)):
-                top = max(top, weights[t])
-            total = _float(0)
-            for t in range(len(weights)):
-                weights[t] = _exp((weights[t] - top) * scale)
-                total += weights[t]
-            weights[past:] = _float(0)
-            share = _float(1) / total
-            for t in range(len(weights)):
-                weights[t] *= share
-        head = 0
-        while head + 3 <= together:
-            _mix_three(scores, head, group * together, values, sequence, group, blocks, out, row)
-            head += 3
-        while head < together:
-            _mix_one(scores, head, group * together, values, sequence, group, blocks, out, row)
-            head += 1
+            weights = scores[head, : (before + now) * LANES]
+            _weigh(weights, prompted, before * LANES, before * LANES + past, scale)
+        out[row, group * together * size : (group + 1) * together * size] = 0
+        _mix(scores, 0, group, together, begun[1], rows.prompts[row], before, out, row)
+        _mix(scores, before, group, together, own[1], rows.sequences[row], now, out, row)
+
+
+@njit(**_PLAIN)
+def _weigh(scores, end, begin, past, scale):
+    """Scores of places into their shares of attention; none for those from `end` to `begin` and from `past` on."""
+    scores[end:begin] = _float(-1e30)
+    scores[past:] = _float(-1e30)
+    top = _float(-1e30)
+    for t in range(len(scores)):
+        top = max(top, scores[t])
+    total = _float(0)
+    for t in range(len(scores)):
+        scores[t] = _exp((scores[t] - top) * scale)
+        total += scores[t]
+    scores[end:begin] = _float(0)
+    scores[past:] = _float(0)
+    share = _float(1) / total
+    for t in range(len(scores)):
+        scores[t] *= share
+
+
+@njit(**_PLAIN)
+def _compare(qkv, row, group, together, keys, sequence, blocks, scores, first):
+    """The products of the queries of a group of heads with so many blocks of keys, into `scores` from the `first` block on."""
+    head = 0
+    while head + 3 <= together:
+        _compare_three(qkv, row, group * together, head, keys, sequence, group, blocks, scores, first)
+        head += 3
+    while head < together:
+        _compare_one(qkv, row, group * together, head, keys, sequence, group, blocks, scores, first)
+        head += 1
+
+
+@njit(**_PLAIN)
+def _mix(weights, first, group, together, values, sequence, blocks, out, row):
+    """Add the values of so many blocks of places, times the weights of a group of heads from the `first` block on, to `out`."""
+    head = 0
+    while head + 3 <= together:
+        _mix_three(weights, first, head, group * together, values, sequence, group, blocks, out, row)
+        head += 3
+    while head < together:
+        _mix_one(weights, first, head, group * together, values, sequence, group, blocks, out, row)
+        head += 1
 
 
 def _comparison(heads):
@@ -685,10 +779,10 @@ def _comparison(heads):
     """
 
     @_intrinsic
-    def compare(typing, qkv, row, first, head, keys, sequence, group, blocks, scores):
+    def compare(typing, qkv, row, first, head, keys, sequence, group, blocks, scores, origin):
         def generate(context, builder, signature, arguments):
             place = _places(context, builder, signature, arguments)
-            _, row, first, head, _, sequence, group, blocks, _ = arguments
+            _, row, first, head, _, sequence, group, blocks, _, origin = arguments
             size, zero = builder.extract_value(context.make_array(keys)(context, builder, arguments[4]).shape, 3), row.type(0)
             at = [builder.add(head, head.type(h)) for h in range(heads)]
             begins = [builder.mul(builder.add(first, h), size) for h in at]
@@ -704,11 +798,12 @@ def _comparison(heads):
                             query = _spread(builder, builder.load(place(0, row, builder.add(begin, channel))), LANES)
                             builder.store(_plus(builder, builder.load(chains[i]), key, query), chains[i])
                 for h, chains in zip(at, sums, strict=True):
-                    target = builder.bitcast(place(8, h, builder.mul(block.index, size.type(LANES))), _FLOATS.as_pointer())
+                    score = builder.mul(builder.add(origin, block.index), size.type(LANES))
+                    target = builder.bitcast(place(8, h, score), _FLOATS.as_pointer())
                     builder.store(_added(builder, chains), target, align=4)
             return context.get_dummy_value()
 
-        return types.void(qkv, row, first, head, keys, sequence, group, blocks, scores), generate
+        return types.void(qkv, row, first, head, keys, sequence, group, blocks, scores, origin), generate
 
     return compare
 
@@ -720,11 +815,12 @@ def _mixture(heads):
     """
 
     @_intrinsic
-    def mix(typing, weights, head, first, values, sequence, group, blocks, out, row):
+    def mix(typing, weights, origin, head, first, values, sequence, group, blocks, out, row):
         def generate(context, builder, signature, arguments):
             place = _places(context, builder, signature, arguments)
-            _, head, first, _, sequence, group, blocks, _, row = arguments
-            size = builder.extract_value(context.make_array(values)(context, builder, arguments[3]).shape, 3)
+            _, origin, head, first, _, sequence, group, blocks, _, row = arguments
+            size = builder.extract_value(context.make_array(values)(context, builder, arguments[4]).shape, 3)
+            origin = builder.mul(origin, origin.type(LANES))
             at = [builder.add(head, head.type(h)) for h in range(heads)]
             sums = [[cgutils.alloca_once(builder, _FLOATS) for _ in range(_CHAINS)] for _ in range(heads)]
             with cgutils.for_range(builder, builder.udiv(size, size.type(LANES))) as part:
@@ -734,17 +830,17 @@ def _mixture(heads):
                 with cgutils.for_range(builder, builder.mul(blocks, blocks.type(LANES // _CHAINS))) as loop:
                     for i in range(_CHAINS):
                         t = builder.add(builder.mul(loop.index, size.type(_CHAINS)), size.type(i))
-                        value = _vector(builder, place(3, sequence, group, t, channel), values.dtype, LANES)
+                        value = _vector(builder, place(4, sequence, group, t, channel), values.dtype, LANES)
                         for h, chains in zip(at, sums, strict=True):
-                            weight = _spread(builder, builder.load(place(0, h, t)), LANES)
+                            weight = _spread(builder, builder.load(place(0, h, builder.add(origin, t))), LANES)
                             builder.store(_plus(builder, builder.load(chains[i]), value, weight), chains[i])
                 for h, chains in zip(at, sums, strict=True):
                     begin = builder.add(builder.mul(builder.add(first, h), size), channel)
-                    target = builder.bitcast(place(7, row, begin), _FLOATS.as_pointer())
-                    builder.store(_added(builder, chains), target, align=4)
+                    target = builder.bitcast(place(8, row, begin), _FLOATS.as_pointer())
+                    builder.store(builder.fadd(builder.load(target, align=4), _added(builder, chains)), target, align=4)
             return context.get_dummy_value()
 
-        return types.void(weights, head, first, values, sequence, group, blocks, out, row), generate
+        return types.void(weights, origin, head, first, values, sequence, group, blocks, out, row), generate
 
     return mix
 

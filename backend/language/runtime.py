@@ -69,7 +69,7 @@ class EngineSequences:
         self._model, self._engine = model, model.engine
         ids = pad_sequence(prompts, batch_first=True).to(self._engine.device)
         self._lengths = torch.tensor([len(prompt) for prompt in prompts])
-        self._engine.start(len(prompts), ids.shape[1] + room)
+        self._engine.start(self._lengths, room)
         hidden = self._run(ids, torch.arange(ids.shape[1]).expand(len(prompts), -1))
         self.last = hidden[torch.arange(len(prompts)), self._lengths.to(hidden.device) - 1]
 

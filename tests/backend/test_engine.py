@@ -207,7 +207,7 @@ def test_kernels_are_compiled_once(plain, base):
             "from backend.language.cpu import CpuEngine, load_kernels; from backend.language.engine import Checkpoint",
             f"checkpoint = Checkpoint(Path({str(base)!r}))",
             "engine = CpuEngine(checkpoint.shape, checkpoint.layers({}, 1.0), checkpoint.last_norm, 'float32')",
-            "engine.start(1, 4)",
+            "engine.start(torch.ones(1, dtype=torch.long), 3)",
             "engine.run(torch.zeros(1, 1, checkpoint.shape.width), torch.zeros(1, 1, dtype=torch.long))",
             "stats = load_kernels().forward.stats",
             "print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))",

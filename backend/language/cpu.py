@@ -65,7 +65,7 @@ class CpuEngine:
         side = self._kernels.BLOCK
         if shape.head_dim % self._kernels.LANES or shape.inner % side or any(outputs % side for outputs, _ in sizes.values()):
             raise ValueError(f"The base model's sizes must be multiples of {side}.")
-        matrices = {name: _room_for(shape.layers, *size, precision, finer=name in ("qkv", "out")) for name, size in sizes.items()}
+        matrices = {name: _room_for(shape.layers, *size, precision) for name, size in sizes.items()}
         norms = np.empty((2 * shape.layers + 1, shape.width), np.float32)
         for i, layer in enumerate(layers):
             gates_and_ups = layer.gate_up.view(2, -1, self._kernels.BLOCK, shape.width).transpose(0, 1).flatten(0, 2)
@@ -243,10 +243,10 @@ def _matrix(weights: Sequence[Tensor], precision: str) -> Any:
     return made
 
 
-def _room_for(layers: int, outputs: int, inputs: int, precision: str, finer: bool = True) -> Any:
-    """Room for matrices in a precision; of int8 those are multiplied `finer`, with activations of 16 bits, which take twice as long."""
+def _room_for(layers: int, outputs: int, inputs: int, precision: str) -> Any:
+    """Room for matrices in a precision; int8 in the form that the processor multiplies fastest."""
     kernels, kind = load_kernels(), {"float32": np.float32, "bfloat16": np.int16, "int8": np.int8}[precision]
-    kind = np.uint8 if kind is np.int8 and kernels.FOURS and not finer else kind
+    kind = np.uint8 if kind is np.int8 and kernels.FOURS else kind
     across, along = kernels.OUTPUTS, kernels.inputs_at_once(numba.from_dtype(np.dtype(kind)))
     groups, steps = -(-outputs // across), -(-inputs // kernels.BLOCK) * kernels.BLOCK // along
     return kernels.Matrix(np.empty((layers, groups, steps, across, along), kind), np.ones((layers, groups * across), np.float32))

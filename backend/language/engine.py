@@ -121,7 +121,7 @@ class Engine(Protocol):
     device: torch.device
 
     def start(self, lengths: Tensor, room: int) -> None:
-        """Forget what was; begin with prompts of so many tokens, `lengths (B,)`, which are run first, and have room for `room` more of each."""
+        """Forget what was; begin with prompts of so many tokens, `lengths (B,)`, which are run first, and have room for `room` more."""
         ...
 
     def repeat(self, times: int) -> None:

@@ -29,7 +29,7 @@ _float = np.float32
 _intrinsic: Any = intrinsic  # what it makes is called without the first argument, which its type does not say
 _FEATURES = binding.get_host_cpu_features()
 _WIDE = _FEATURES.get("avx512bw", False)
-# Whether one instruction adds four products of bytes, or two of 16 bits, to a sum.
+# Whether one instruction adds four products of bytes to a sum.
 FOURS = _FEATURES.get("avx512vnni" if _WIDE else "avxvnni", False)
 LANES = 16 if _WIDE else 8  # sums that one register holds; places of a cache that stand side by side
 _VECTORS = 2 if _WIDE else 1  # of sums for each of four rows, so that these and what they are made of fit into all registers
@@ -49,7 +49,7 @@ _give_way = types.ExternalFunction("motiongpt_give_way", types.int32())
 class Matrix(NamedTuple):
     """The same matrix of every layer, in float32, bfloat16 seen as int16, int8, or int8 with 128 added, which makes it uint8.
 
-    int8 is multiplied with activations of 16 bits, two at once, and uint8 with those of 8, four at once where there are `FOURS`.
+    uint8 is multiplied with activations of 8 bits, four at once, where there are `FOURS`, and elsewhere int8 with those of 16, two at once.
 
     `weights (layers, out / OUTPUTS, in / inputs, OUTPUTS, inputs)`, with `inputs` of `inputs_at_once`, lie in the order in which
     they are read, because memory is fast only then; `scales (layers, out)`. Both sizes are padded, inputs to whole blocks.
@@ -169,7 +169,7 @@ def forward(
     return _normalised(x, layers.norms[-1], epsilon)
 
 
-@njit(cache=True)
+@njit(**_PLAIN, cache=True)
 def room_for(rows: int, length: int, weights: np.ndarray) -> Given:
     """Room for so many rows as they are multiplied with `weights`, and their length, a multiple of `BLOCK`."""
     return _room(rows, length, weights)
@@ -548,7 +548,7 @@ def _vector(builder, pointer, kind, count):
     stored = ir.IntType(bits) if bits else ir.FloatType()
     loaded = builder.load(builder.bitcast(pointer, ir.VectorType(stored, count).as_pointer()), align=1)
     if kind == types.int8:
-        return builder.sext(loaded, ir.VectorType(ir.IntType(16 if FOURS else 32), count))
+        return builder.sext(loaded, ir.VectorType(ir.IntType(32), count))
     if kind != types.int16:
         return loaded
     upper = builder.shl(builder.zext(loaded, _SUMS), _SUMS([16] * count))  # bfloat16 is the upper half of a float32
@@ -566,6 +566,24 @@ def _call(builder, name, vector):
     """One of the compiler's own functions of a vector, whose result is one or, if its name says so, a number."""
     kind = vector.type.element if "reduce" in name else vector.type
     return builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [vector.type]), name), [vector])
+
+
+@_intrinsic
+def _ask_for(typing, array):
+    """Have memory send all of an array, whose numbers lie side by side, while something else is computed."""
+
+    def generate(context, builder, signature, arguments):
+        view = context.make_array(array)(context, builder, arguments[0])
+        bytes_ = builder.mul(view.nitems, view.itemsize)
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()] + [ir.IntType(32)] * 3)
+        send = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        start = builder.bitcast(view.data, ir.IntType(8).as_pointer())
+        with cgutils.for_range(builder, builder.udiv(bytes_, bytes_.type(_LINE))) as loop:
+            at = builder.gep(start, [builder.mul(loop.index, bytes_.type(_LINE))])
+            builder.call(send, [at, *map(ir.IntType(32), (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array), generate
 
 
 def _send_for(builder, pointer, size, row, tile, rows):
@@ -590,18 +608,17 @@ def _repeated(builder, pointer, kind, inputs):
         return _spread(builder, builder.load(pointer), LANES)
     together = _spread(builder, builder.load(builder.bitcast(pointer, ir.IntType(32).as_pointer()), align=1), LANES)
     parts = builder.bitcast(together, ir.VectorType(ir.IntType(32 // inputs), LANES * inputs))
-    return parts if FOURS else builder.sext(parts, ir.VectorType(ir.IntType(32), LANES * inputs))
+    return parts if kind == types.int8 else builder.sext(parts, ir.VectorType(ir.IntType(32), LANES * inputs))
 
 
 def _plus(builder, sums, a, b):
     """Sums and the products of a and b, of which there are as many, or two or four for each sum if they are whole numbers."""
     if sums.type == _FLOATS:
         return builder.fadd(sums, builder.fmul(a, b, flags=("contract",)), flags=("contract",))
-    if FOURS:
-        # Named to the assembler, because the compiler makes two instructions of the one for 16 bits, and then runs out of registers.
-        name, kind = "vpdpbusd" if a.type.count == 4 * LANES else "vpdpwssd", ir.FunctionType(_SUMS, [_SUMS, a.type, b.type])
+    if a.type.element == ir.IntType(8):  # named to the assembler, because to the compiler it is another one at each width
         form, register = ("", "v") if _WIDE else ("{vex} ", "x")
-        return builder.asm(kind, f"{form}{name} $3, $2, $0", f"={register},0,{register},{register}", [sums, a, b], False)
+        kind = ir.FunctionType(_SUMS, [_SUMS, a.type, b.type])
+        return builder.asm(kind, f"{form}vpdpbusd $3, $2, $0", f"={register},0,{register},{register}", [sums, a, b], False)
     products, masks = builder.mul(a, b), (_SUMS(list(range(i, 2 * LANES, 2))) for i in (0, 1))
     even, odd = (builder.shuffle_vector(products, ir.Constant(products.type, ir.Undefined), mask) for mask in masks)
     return builder.add(sums, builder.add(even, odd))
@@ -668,6 +685,9 @@ def _place(qkv, queries, rows, keys, values, cosines, sines, part, parts):
     for unit in range(begin, end):
         group, row = unit // len(qkv), unit % len(qkv)
         sequence, slot = rows.sequences[row], rows.slots[row]
+        if unit + 1 < end:
+            after, then = (unit + 1) // len(qkv), (unit + 1) % len(qkv)
+            _ask_for(keys[rows.sequences[then], after, rows.slots[then] // LANES])
         cosine, sine = cosines[rows.prompted[row] + slot], sines[rows.prompted[row] + slot]
         for head in range(group * together, (group + 1) * together):
             _turn(qkv[row, head * size : (head + 1) * size], cosine, sine)
@@ -719,6 +739,8 @@ def _attend(qkv, rows, begun, own, out, part, parts):
         group, row = unit // len(out), unit % len(out)
         prompted, past = rows.prompted[row], rows.slots[row] + 1
         before, now = (prompted + LANES - 1) // LANES, (past + LANES - 1) // LANES
+        _ask_for(own[0][rows.sequences[row], group, :now])
+        _ask_for(own[1][rows.sequences[row], group, : now * LANES])
         _compare(qkv, row, group, together, begun[0], rows.prompts[row], before, scores, 0)
         _compare(qkv, row, group, together, own[0], rows.sequences[row], now, scores, before)
         for head in range(together):

@@ -63,7 +63,8 @@ class CpuEngine:
             "down": (shape.width, shape.inner),
         }
         side = self._kernels.BLOCK
-        if shape.head_dim % self._kernels.LANES or shape.inner % side or any(outputs % side for outputs, _ in sizes.values()):
+        together = shape.heads // shape.groups * shape.head_dim
+        if shape.head_dim % self._kernels.LANES or any(size % side for size in (together, shape.width, shape.inner)):
             raise ValueError(f"The base model's sizes must be multiples of {side}.")
         matrices = {name: _room_for(shape.layers, *size, precision) for name, size in sizes.items()}
         norms = np.empty((2 * shape.layers + 1, shape.width), np.float32)
@@ -109,15 +110,16 @@ class CpuEngine:
         return self._kernels.Cache(keys, np.zeros((*outer, blocks * side, shape.head_dim), kind))
 
     def _forward(self, x: Tensor, rows: Any, begun: Any, own: Any) -> np.ndarray:
-        shape, count = self.shape, len(x)
+        shape, count, layers, room = self.shape, len(x), self._layers, self._kernels.room_for
         return self.team.run(
             self._kernels.forward,
             x.numpy().copy(),
             rows,
-            self._layers,
+            layers,
+            room(count, layers.qkv.weights),
             _empty(count, (shape.heads + 2 * shape.groups) * shape.head_dim),
-            _empty(count, shape.heads * shape.head_dim),
-            self._kernels.room_for(count, shape.inner, self._layers.down.weights),
+            room(count, layers.out.weights),
+            room(count, layers.down.weights),
             begun,
             own,
             self._cosines,

@@ -129,8 +129,9 @@ def forward(
     x: np.ndarray,
     rows: Rows,
     layers: Layers,
+    normed: Given,
     qkv: np.ndarray,
-    seen: np.ndarray,
+    seen: Given,
     inner: Given,
     begun: Cache,
     own: Cache,
@@ -141,27 +142,32 @@ def forward(
     """Last hidden states (rows, width) of tokens with embeddings `x (rows, width)`, which is overwritten.
 
     Each sees its prompt, whose keys and values `begun` holds, and of its sequence the places up to its own, which `own` holds or,
-    if they are among the tokens of this pass, is given. `qkv (rows, (heads + 2 * kv heads) * head size)`, `seen` (rows, heads *
-    head size) and `inner`, of rows as `layers.down` is multiplied with, are room to work in.
+    if they are among the tokens of this pass, is given. `qkv (rows, (heads + 2 * kv heads) * head size)` is room to work in, and so are
+    those for what the matrices are multiplied with: `normed` for `layers.qkv` and `layers.gate_up`, `seen` for `layers.out`,
+    `inner` for `layers.down`.
     """
-    width, none = x.shape[1], np.empty(0, _float)
+    width = x.shape[1]
     for layer in range(len(layers.qkv.weights)):
+        begin, end = _share(len(x), 1, part, parts)
+        _give_rows(x, layers.norms[2 * layer], epsilon, normed, layers.qkv.weights, begin, end)
+        _meet(arrivals, parts)
         begin, end = _share(qkv.shape[1], OUTPUTS, part, parts)
         qkv[:, begin:end] = 0
-        given = _given(x, layers.norms[2 * layer], epsilon, layers.qkv.weights)
-        _multiply(given, layers.qkv, layer, qkv, begin, end, 0)
+        _multiply(normed, layers.qkv, layer, qkv, begin, end, 0)
         _meet(arrivals, parts)
-        _place(qkv, seen.shape[1], rows, own.keys[layer], own.values[layer], cosines, sines, part, parts)
+        _place(qkv, rows, own.keys[layer], own.values[layer], cosines, sines, part, parts)
         _meet(arrivals, parts)
         before, now = (begun.keys[layer], begun.values[layer]), (own.keys[layer], own.values[layer])
-        _attend(qkv, rows, before, now, seen, part, parts)
+        _attend(qkv, rows, before, now, seen, layers.out.weights, part, parts)
         _meet(arrivals, parts)
         begin, end = _share(width, OUTPUTS, part, parts)
-        _multiply(_given(seen, none, epsilon, layers.out.weights), layers.out, layer, x, begin, end, 0)
+        _multiply(seen, layers.out, layer, x, begin, end, 0)
+        _meet(arrivals, parts)
+        begin, end = _share(len(x), 1, part, parts)
+        _give_rows(x, layers.norms[2 * layer + 1], epsilon, normed, layers.gate_up.weights, begin, end)
         _meet(arrivals, parts)
         begin, end = _share(inner.values.shape[1], BLOCK, part, parts)
-        given = _given(x, layers.norms[2 * layer + 1], epsilon, layers.gate_up.weights)
-        _gated(given, layers.gate_up, layer, inner, layers.down.weights, begin, end)
+        _gated(normed, layers.gate_up, layer, inner, layers.down.weights, begin, end)
         _meet(arrivals, parts)
         begin, end = _share(width, OUTPUTS, part, parts)
         _multiply(inner, layers.down, layer, x, begin, end, 0)
@@ -170,9 +176,9 @@ def forward(
 
 
 @njit(**_PLAIN, cache=True)
-def room_for(rows: int, length: int, weights: np.ndarray) -> Given:
-    """Room for so many rows as they are multiplied with `weights`, and their length, a multiple of `BLOCK`."""
-    return _room(rows, length, weights)
+def room_for(rows: int, weights: np.ndarray) -> Given:
+    """Room for so many rows as they are multiplied with `weights`."""
+    return _room(rows, weights.shape[-3] * weights.shape[-1], weights)
 
 
 @njit(**_PLAIN, cache=True)
@@ -372,18 +378,24 @@ def _normalise(x, weights, epsilon):
 @njit(**_PLAIN)
 def _given(x, norm, epsilon, weights):
     """Rows x (rows, m), normalised where there is a `norm (m,)`, for multiplication with `weights`."""
-    length, width = weights.shape[-3] * weights.shape[-1], x.shape[1]
-    given, row_of_x = _room(len(x), length, weights), np.zeros(length, _float)
-    for row in range(len(x)):
-        row_of_x[:width] = x[row]
-        _normalise(row_of_x, norm, epsilon)
-        for block in range(length // BLOCK):
-            _give(row_of_x, block * BLOCK, given, row, block, weights)
+    given = room_for(len(x), weights)
+    _give_rows(x, norm, epsilon, given, weights, 0, len(x))
     return given
 
 
+@njit(**_PLAIN)
+def _give_rows(x, norm, epsilon, given, weights, begin, end):
+    """Of rows x, normalised where there is a norm, those from `begin` to `end` into `given` for `weights`."""
+    padded = np.zeros(given.values.shape[1], _float)
+    for row in range(begin, end):
+        padded[: x.shape[1]] = x[row]
+        _normalise(padded, norm, epsilon)
+        for block in range(len(padded) // BLOCK):
+            _give(padded, block * BLOCK, given, row, block, weights)
+
+
 def _room(rows, length, weights):
-    """Room for so many rows as they are multiplied with `weights`, and their length."""
+    """Room for so many rows of such a length as they are multiplied with `weights`."""
 
 
 def _give(x, first, given, row, block, weights):
@@ -673,14 +685,14 @@ def _embed(chosen, readers, sums):
 
 
 @njit(**_PLAIN)
-def _place(qkv, queries, rows, keys, values, cosines, sines, part, parts):
+def _place(qkv, rows, keys, values, cosines, sines, part, parts):
     """Turn queries and keys to their places (RoPE, halves of a head paired) and put keys and values into the cache.
 
-    `qkv (rows, (heads + 2 * kv heads) * head size)`: the vectors of all queries, which take up so many columns, all keys and all
-    values. A part has what it attends to afterwards.
+    `qkv (rows, (heads + 2 * kv heads) * head size)`: the vectors of all queries, all keys and all values. A part has what it
+    attends to afterwards.
     """
     groups, size = values.shape[1], values.shape[3]
-    together = queries // size // groups
+    together, queries = qkv.shape[1] // size // groups - 2, qkv.shape[1] - 2 * groups * size
     begin, end = _share(len(qkv) * groups, 1, part, parts)
     for unit in range(begin, end):
         group, row = unit // len(qkv), unit % len(qkv)
@@ -725,18 +737,18 @@ def _typed_keep(vector, place):
 
 
 @njit(**_PLAIN)
-def _attend(qkv, rows, begun, own, out, part, parts):
-    """What a part of the heads of all tokens make of the places they see, into `out (rows, heads * head size)`.
+def _attend(qkv, rows, begun, own, seen, weights, part, parts):
+    """What a part of the heads of all tokens make of the places they see, into `seen` for `weights`.
 
     Head by head, so that a prompt's keys and values stay in the nearest caches for all rows that begin with it.
     """
     groups, size = own[1].shape[1], own[1].shape[3]
-    together = out.shape[1] // size // groups
-    scale = _float(1) / np.sqrt(_float(size))
+    together = qkv.shape[1] // size // groups - 2
+    scale, mixed = _float(1) / np.sqrt(_float(size)), np.empty(together * size, _float)
     scores = np.empty((together, begun[1].shape[2] + own[1].shape[2]), _float)
-    begin, end = _share(len(out) * groups, 1, part, parts)
+    begin, end = _share(len(qkv) * groups, 1, part, parts)
     for unit in range(begin, end):
-        group, row = unit // len(out), unit % len(out)
+        group, row = unit // len(qkv), unit % len(qkv)
         prompted, past = rows.prompted[row], rows.slots[row] + 1
         before, now = (prompted + LANES - 1) // LANES, (past + LANES - 1) // LANES
         _ask_for(own[0][rows.sequences[row], group, :now])
@@ -744,11 +756,12 @@ def _attend(qkv, rows, begun, own, out, part, parts):
         _compare(qkv, row, group, together, begun[0], rows.prompts[row], before, scores, 0)
         _compare(qkv, row, group, together, own[0], rows.sequences[row], now, scores, before)
         for head in range(together):
-            weights = scores[head, : (before + now) * LANES]
-            _weigh(weights, prompted, before * LANES, before * LANES + past, scale)
-        out[row, group * together * size : (group + 1) * together * size] = 0
-        _mix(scores, 0, group, together, begun[1], rows.prompts[row], before, out, row)
-        _mix(scores, before, group, together, own[1], rows.sequences[row], now, out, row)
+            _weigh(scores[head, : (before + now) * LANES], prompted, before * LANES, before * LANES + past, scale)
+        mixed[:] = 0
+        _mix(scores, 0, group, together, begun[1], rows.prompts[row], before, mixed)
+        _mix(scores, before, group, together, own[1], rows.sequences[row], now, mixed)
+        for first in range(0, len(mixed), BLOCK):
+            _give(mixed, first, seen, row, (group * len(mixed) + first) // BLOCK, weights)
 
 
 @njit(**_PLAIN)
@@ -783,14 +796,14 @@ def _compare(qkv, row, group, together, keys, sequence, blocks, scores, first):
 
 
 @njit(**_PLAIN)
-def _mix(weights, first, group, together, values, sequence, blocks, out, row):
+def _mix(weights, first, group, together, values, sequence, blocks, out):
     """Add the values of so many blocks of places, times the weights of a group of heads from the `first` block on, to `out`."""
     head = 0
     while head + 3 <= together:
-        _mix_three(weights, first, head, group * together, values, sequence, group, blocks, out, row)
+        _mix_three(weights, first, head, values, sequence, group, blocks, out)
         head += 3
     while head < together:
-        _mix_one(weights, first, head, group * together, values, sequence, group, blocks, out, row)
+        _mix_one(weights, first, head, values, sequence, group, blocks, out)
         head += 1
 
 
@@ -833,15 +846,15 @@ def _comparison(heads):
 def _mixture(heads):
     """What adds up the values of so many blocks of places, times the weights of so many heads from `head` on, into `out`.
 
-    `weights (heads of a group, room)`; the group's `first` head has its part of `out` before those of the others.
+    `weights (heads of a group, room)`, those of the first block from the block `origin` on; `out (heads of a group * head size,)`.
     """
 
     @_intrinsic
-    def mix(typing, weights, origin, head, first, values, sequence, group, blocks, out, row):
+    def mix(typing, weights, origin, head, values, sequence, group, blocks, out):
         def generate(context, builder, signature, arguments):
             place = _places(context, builder, signature, arguments)
-            _, origin, head, first, _, sequence, group, blocks, _, row = arguments
-            size = builder.extract_value(context.make_array(values)(context, builder, arguments[4]).shape, 3)
+            _, origin, head, _, sequence, group, blocks, _ = arguments
+            size = builder.extract_value(context.make_array(values)(context, builder, arguments[3]).shape, 3)
             origin = builder.mul(origin, origin.type(LANES))
             at = [builder.add(head, head.type(h)) for h in range(heads)]
             sums = [[cgutils.alloca_once(builder, _FLOATS) for _ in range(_CHAINS)] for _ in range(heads)]
@@ -852,17 +865,16 @@ def _mixture(heads):
                 with cgutils.for_range(builder, builder.mul(blocks, blocks.type(LANES // _CHAINS))) as loop:
                     for i in range(_CHAINS):
                         t = builder.add(builder.mul(loop.index, size.type(_CHAINS)), size.type(i))
-                        value = _vector(builder, place(4, sequence, group, t, channel), values.dtype, LANES)
+                        value = _vector(builder, place(3, sequence, group, t, channel), values.dtype, LANES)
                         for h, chains in zip(at, sums, strict=True):
                             weight = _spread(builder, builder.load(place(0, h, builder.add(origin, t))), LANES)
                             builder.store(_plus(builder, builder.load(chains[i]), value, weight), chains[i])
                 for h, chains in zip(at, sums, strict=True):
-                    begin = builder.add(builder.mul(builder.add(first, h), size), channel)
-                    target = builder.bitcast(place(8, row, begin), _FLOATS.as_pointer())
+                    target = builder.bitcast(place(7, builder.add(builder.mul(h, size), channel)), _FLOATS.as_pointer())
                     builder.store(builder.fadd(builder.load(target, align=4), _added(builder, chains)), target, align=4)
             return context.get_dummy_value()
 
-        return types.void(weights, origin, head, first, values, sequence, group, blocks, out, row), generate
+        return types.void(weights, origin, head, values, sequence, group, blocks, out), generate
 
     return mix
 

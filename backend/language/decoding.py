@@ -341,12 +341,14 @@ def _as_tensor(model: Model, begun: Sequence[Sequence[Position]]) -> Tensor:
 def _told(model: Model, made: Tensor, last: int, courses: Sequence[Tensor]) -> Tensor:
     """Ids (B, last, ...) of the last of the rows `made (B, n, levels)`, with what is told of the positions that follow them."""
     ids = made[:, -last:].clone()
-    ids[..., 0] = torch.tensor(model.vocabulary.rows)[ids[..., 0]]
+    rows = [model.vocabulary.rows[row] for row in ids[..., 0].flatten().tolist()]
+    ids[..., 0] = torch.tensor(rows).view(ids.shape[:-1])
     if not courses:
         return ids
     at = torch.arange(made.shape[1] - last + 1, made.shape[1] + 1)
-    course = torch.stack([rows[at.clamp(max=len(rows) - 1)] for rows in courses])
-    sums = model.sums(made)
+    course = torch.stack([told[at.clamp(max=len(told) - 1)] for told in courses])
+    with one_thread():
+        sums = model.sums(made)
     return on_course(ids, course, sums if sums is None else sums[:, -last:])
 
 

@@ -10,6 +10,7 @@ from .clip import Clip
 from .features import facing
 from .limbs import LIMBS
 from .path import angles, heading, steer
+from .skeleton import Skeleton
 from .smooth import ease
 
 # How long before and after a given pose the body is bent towards it: as long as the clip's own accelerations allow, within these.
@@ -19,6 +20,7 @@ _PEAK = 5.8  # the largest acceleration of `ease`, which goes a way of 1 in a ti
 _BEND, _GROWTH, _MISS = 0.7, 0.4, 0.1
 _ROUNDS, _HALVINGS = 12, 6  # of Gauss and Newton's method, which settles in about six, and of a step that leads away
 _FASTEST_TURN = np.pi  # radians a second: how fast a bend may make the body turn
+_STRAIGHT = 0.05  # how far out of line, per its length, a limb's lower bone is on average below which its hinge is not told by that
 _STEEPEST = 7.5  # of an arch from 0 to 1, in a time of 1
 
 
@@ -57,6 +59,7 @@ def fit(clip: Clip, constraints: Sequence[Constraint], keep_path: bool = False) 
     reaches = _reaches(clip, np.linalg.norm(poses - clip.joints[frames] - away[:, None], axis=-1).max(axis=-1))
     weights = fades(frames, len(clip), reaches)
     local = rotations.multiply(_spread(missing, frames, weights), clip.local)
+    local = _hinged(clip.skeleton, local, np.concatenate([clip.local, wanted]))
     root = clip.root + weights.T @ away
     if not keep_path:
         root[:, [0, 2]] = (clip.root + _carried(away, frames, len(clip)))[:, [0, 2]]
@@ -160,6 +163,26 @@ def _spread(missing: np.ndarray, frames: np.ndarray, weights: np.ndarray) -> np.
         if np.allclose(weights[i, a : b + 1] + weights[i + 1, a : b + 1], 1.0):  # from one to the next by the shortest way
             offsets[a : b + 1] = rotations.slerp(missing[i], missing[i + 1], weights[i + 1, a : b + 1, None])
     return offsets
+
+
+def _hinged(skeleton: Skeleton, local: np.ndarray, natural: np.ndarray) -> np.ndarray:
+    """Local rotations `(T, J, 4)` with elbows and knees that bend backwards, or fold up, no farther than in the poses `natural (N, J, 4)`.
+
+    What straightens a bent limb in a given pose would bend one backwards that is straight shortly before or after it.
+    """
+    assert skeleton.offsets is not None
+    local = local.copy()
+    for limb in LIMBS.values():
+        _, middle, end = limb.joints(skeleton)
+        lower = rotations.normalise(skeleton.offsets[end])
+        usual = rotations.rotate(natural[:, middle], lower)
+        forwards = usual.mean(axis=0) - _STRAIGHT * np.array(limb.bends)  # where the limb is nearly straight, as limbs bend in general
+        backwards = -rotations.normalise(forwards - forwards @ lower * lower)
+        for way in (backwards, -lower):
+            points = rotations.rotate(local[:, middle], lower)
+            over = np.maximum(points @ way - max(0.0, (usual @ way).max()), 0.0)
+            local[:, middle] = rotations.multiply(rotations.between(points, points - over[:, None] * way), local[:, middle])
+    return local
 
 
 def fades(frames: np.ndarray, length: int, reaches: np.ndarray) -> np.ndarray:

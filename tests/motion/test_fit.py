@@ -7,6 +7,7 @@ from backend.motion import rotations
 from backend.motion.features import facing
 from backend.motion.feet import lock_feet
 from backend.motion.fit import Constraint, _arch, _bend, errors, fit
+from backend.motion.limbs import LIMBS
 from backend.motion.path import heading
 from backend.motion.skeleton import SMPL
 
@@ -50,6 +51,23 @@ def test_a_fit_is_no_jolt(clips):
         worst.append(acceleration(fitted).max() / acceleration(clip).max())
     assert np.median(worst) < 1.2
     assert max(worst) < 3.0
+
+
+def test_no_limb_bends_backwards_on_the_way_to_a_pose(clips):
+    """A clip goes through poses of others, with limbs bent when its own are straight and straight when its own are bent."""
+    for clip, other in zip(clips, [*clips[1:], clips[0]], strict=True):
+        for frame in range(20, len(clip) - 5, 15):
+            pose = other.local[frame % len(other)]
+            fitted = fit(clip, [Constraint(frame, pose, clip.root[frame])])
+            for limb in LIMBS.values():
+                own = np.concatenate([bent_forwards(clip.local, limb), bent_forwards(pose[None], limb)])
+                assert bent_forwards(fitted.local, limb).min() > min(0.0, own.min()) - 0.1
+
+
+def bent_forwards(local, limb):
+    """How far (T) the lower bone of a limb points to where limbs bend, per its length."""
+    middle, end = SMPL.index(limb.middle), SMPL.index(limb.end)
+    return -rotations.rotate(local[:, middle], rotations.normalise(SMPL.offsets[end])) @ np.array(limb.bends)
 
 
 def test_opposite_offsets_of_near_poses_go_the_short_way(clips):

@@ -18,13 +18,16 @@ from .locks import hold
 from .puppet import Placing, Puppet, RootBone, RootObject, read_puppet
 
 
-def puppet_channels(puppet: Puppet, clip: Clip, fixed: Sequence[int] = (), held: Sequence[Pose] = ()) -> Steps[list[Channel]]:
+def puppet_channels(
+    puppet: Puppet, clip: Clip, fixed: Sequence[int] = (), held: Sequence[Pose] = (), closed: bool = False
+) -> Steps[list[Channel]]:
     """What a clip of canonical motion is on a character's bones, a value a frame, worked out in steps.
 
     At the frames `fixed` of the clip, from 0, are poses that were read from this character: they come out as they were.
-    Of those `held` the hands and feet do that they are about. Switches between kinds of controls come with it.
+    Of those `held` the hands and feet do that they are about. A `closed` clip is a loop that ends in its first frame. Switches between
+    kinds of controls come with it.
     """
-    motion = yield from retarget(puppet.body, clip, fixed, puppet.whole, held)
+    motion = yield from retarget(puppet.body, clip, fixed, puppet.whole, held, closed)
     stance, root, way = puppet.rig.stance, puppet.root, []
     if puppet.carried:
         by_object, by_bone = puppet.carried

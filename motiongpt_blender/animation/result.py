@@ -82,7 +82,7 @@ def fit(find: Find, clips: Sequence[Clip], order: Order, stills: Stills = NONE) 
     loose = limb_controls(puppet.rig.controls, poles_only=limbs is not None)
     for clip in clips:
         yield
-        channels = yield from puppet_channels(puppet, clip, order.fixed, order.held)
+        channels = yield from puppet_channels(puppet, clip, order.fixed, order.held, closed=len(clip) > order.request.frames)
         # How the animator has tuned the controls of kept poses is part of these.
         channels = [c for c in channels if (not bones or c.bone in bones) and (c.bone, c.property) not in tuning]
         fitted.append(Fitted(channels, puppet.rig.scale, loose, switches))

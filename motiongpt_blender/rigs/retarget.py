@@ -35,19 +35,21 @@ class Motion:
     loose: np.ndarray
 
 
-def retarget(body: Body, clip: Clip, fixed: Sequence[int], whole: Body | None = None, held: Sequence[Pose] = ()) -> Steps[Motion]:
+def retarget(
+    body: Body, clip: Clip, fixed: Sequence[int], whole: Body | None = None, held: Sequence[Pose] = (), closed: bool = False
+) -> Steps[Motion]:
     """The motion of a body that does what the clip shows, worked out in steps.
 
     At the frames `fixed` are poses of this very body, which come out as they were, and so do hands and feet of those `held`, if they
     are in reach. `whole` is the body with limbs of their full lengths, by which its feet are judged to stand on the floor, if it is
-    not that itself.
+    not that itself. A `closed` clip is a loop that ends in its first frame.
     """
     turns, pelvis = SMPL.to_global(clip.local), clip.root
     if clip.contacts.any():
         yield
         turns, pelvis = yield from _plant_feet(body, whole or body, clip, turns, fixed)
     if held:
-        turns, pelvis = yield from _hold_limbs(body, clip, turns, pelvis, fixed, held)
+        turns, pelvis = yield from _hold_limbs(body, clip, turns, pelvis, fixed, held, closed)
     yield
     turned = body.turned(turns)
     return Motion(turned, body.heads(turned, pelvis), np.tile(rotations.IDENTITY, (len(clip), 1)))
@@ -109,12 +111,13 @@ def _plant_feet(body: Body, whole: Body, clip: Clip, turns: np.ndarray, fixed: S
 
 
 def _hold_limbs(
-    body: Body, clip: Clip, turns: np.ndarray, pelvis: np.ndarray, fixed: Sequence[int], held: Sequence[Pose]
+    body: Body, clip: Clip, turns: np.ndarray, pelvis: np.ndarray, fixed: Sequence[int], held: Sequence[Pose], closed: bool
 ) -> Steps[tuple[np.ndarray, np.ndarray]]:
     """`turns (T, 22, 4)` and pelvis `(T, 3)` with hands and feet where they are in the poses that they are `held` in.
 
     There they are in the clip, too, but a body of other proportions has them elsewhere with the clip's turns. All of it moves as far
-    as its limbs are too short, but for the frames `fixed`.
+    as its limbs are too short, but for the frames `fixed`. What is held in a loop is so in the cycles before and after, too, or its ends
+    would not meet.
     """
     all_, frames = range(len(SMPL)), np.array([pose.frame for pose in held])
     turned = body.turned(turns)
@@ -122,8 +125,15 @@ def _hold_limbs(
     yield
     wanted = body.turned(SMPL.to_global(np.stack([pose.rotations for pose in held])))
     goals = body.heads(wanted, np.stack([pose.root_translation for pose in held]), all_)
-    bound = np.union1d(frames, fixed).astype(int)
-    weights = fades(bound, len(clip), np.full(len(bound), _HOLD_SECONDS * clip.fps))[np.searchsorted(bound, frames)]
+    length, turned_on = len(clip) - 1, rotations.multiply(turns[-1, 0], rotations.inverse(turns[0, 0]))
+    cycles = {0: rotations.IDENTITY} | ({-length: rotations.inverse(turned_on), length: turned_on} if closed else {})
+    bound = np.unique([frame + away for away in cycles for frame in (*frames, *fixed)])
+    fading = fades(bound, len(clip), np.full(len(bound), _HOLD_SECONDS * clip.fps))
+
+    def spread(offsets: np.ndarray) -> np.ndarray:
+        parts = [fading[np.searchsorted(bound, frames + away)].T @ rotations.rotate(turn, offsets) for away, turn in cycles.items()]
+        return np.sum(parts, axis=0)
+
     missing, shift = {limb: np.zeros((len(frames), 3)) for limb in LIMBS}, np.zeros((len(frames), 3))
     for number, (limb, offsets) in enumerate(missing.items()):
         joints = LIMBS[limb].joints(SMPL)
@@ -135,12 +145,12 @@ def _hold_limbs(
             if limb in pose.only:
                 offsets[i], way = places[i] - end[i], places[i] - start[i] - shift[i]
                 shift[i] += rotations.normalise(way) * max(0.0, np.linalg.norm(way) - _STRETCH * longest[i])
-    moved, turns = weights.T @ shift, turns.copy()
+    moved, turns = spread(shift), turns.copy()
     heads = heads + moved[:, None]
     for limb, offsets in missing.items():
         if limb.endswith("foot") or any(limb in pose.only for pose in held):
             yield
-            _bend(body, turned, heads, turns, limb, weights.T @ offsets - moved)
+            _bend(body, turned, heads, turns, limb, spread(offsets) - moved)
     return turns, pelvis + moved
 
 

@@ -260,6 +260,16 @@ def test_hands_are_left_to_a_clip_that_stays_in_its_place(scripted, rig):
     assert generate(in_place=True) == {"FINISHED"}
 
 
+@pytest.mark.parametrize("name", ["mixamo", "unreal_5"])
+def test_a_loop_ends_as_it_begins_with_a_hand_held_in_it(scripted, name):
+    rig = build_rig(name)
+    wanted, size = reach_out(rig, 46), read_rig(rig).scale
+    assert generate(loop=True) == {"FINISHED"}
+    assert np.linalg.norm(place_of(rig, "right_wrist", 46) - wanted) < 1e-3 * size
+    begin, end = (place_of(rig, "right_wrist", frame) - place_of(rig, "pelvis", frame) for frame in (1, 49))
+    assert np.linalg.norm(end - begin) < 3e-3 * size
+
+
 def test_reduced_keys_keep_what_a_hand_is_to_do(scripted, rig):
     wanted = reach_out(rig, 21)
     generate(keys="REDUCED", key_degrees=8.0)

@@ -1,6 +1,7 @@
 """From what a model made to what was asked for: in a circle or along a path, through the given poses, on still feet."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,6 +37,11 @@ def finish(
         cycle = cycle.placed(first.frame, clip.skeleton.forward(first.local, first.root))
         if last is not first and last.frame == len(cycle.clip) - 1:  # there is no time to come back from it
             cycle = cycle.ending(clip.skeleton.forward(last.local, last.root))
+        if limbs := [c for c in constraints if c.only and c.frame in (0, len(cycle.clip) - 1)]:  # nor from where they lead
+            through = cycle.changed(lambda three: _met(three, _repeated(whole, cycle), False, still_feet)).clip
+            for way in _ways(through, limbs):
+                move = way.root - through.root[way.frame]
+                cycle = replace(cycle, travel=cycle.travel + (move if way.frame else -rotations.rotate(cycle.turn, move)))
     cycle = cycle.changed(lambda three: _met(three, _repeated(constraints, cycle), False, still_feet))
     return cycle.clip, cycle
 
@@ -46,10 +52,14 @@ def _met(clip: Clip, constraints: Sequence[Constraint], keep_path: bool, still_f
     clip = _through(clip, whole, keep_path, still_feet)
     if not limbs:
         return clip
-    ways = [] if keep_path else [way for c in limbs if (way := approached(clip, c))]
-    if ways:
+    if not keep_path and (ways := _ways(clip, limbs)):
         clip = _through(clip, [*whole, *ways], keep_path, still_feet)
     return _through(clip, [*whole, *(held(clip, c) for c in limbs)], True, still_feet)
+
+
+def _ways(clip: Clip, limbs: Sequence[Constraint]) -> list[Constraint]:
+    """Where the clip has to lead for limbs to come near what they reach for, as far as it does not."""
+    return [way for c in limbs if (way := approached(clip, c))]
 
 
 def _through(clip: Clip, poses: Sequence[Constraint], keep_path: bool, still_feet: bool) -> Clip:

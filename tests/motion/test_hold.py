@@ -98,6 +98,22 @@ def test_a_loop_holds_what_it_is_to_hold(long):
         assert errors(made, given)[0] < 0.1
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_a_loop_goes_on_from_where_its_last_hand_leads_and_to_where_its_first_does(long, last):
+    """There is one frame from the last pose to the first of the next cycle: whoever is far away in it goes on from there."""
+    for clip in long:
+        whole, hand = (0, len(clip) - 1) if last else (len(clip) - 1, 0)
+        given = [
+            Constraint(whole, clip.local[whole], clip.root[whole]),
+            shifted(clip, ["left_hand"], np.array([0.0, 0.1, 0.1]), hand),
+        ]
+        made, cycle = finish(clip, given, loop=True)
+        assert cycle is not None
+        assert errors(made, given)[0] < 0.1
+        step = cycle.clip.moved(cycle.turn, cycle.travel).root[0] - made.root[-1]
+        assert np.linalg.norm(step) < 2.0 * np.linalg.norm(np.diff(clip.root, axis=0), axis=-1).max() + 0.05
+
+
 def test_a_path_is_kept(long):
     clip = long[0]
     path = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 2.0]])

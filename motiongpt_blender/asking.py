@@ -26,12 +26,12 @@ def make_order(
 ) -> Order:
     """The order of clips for `armature` at the current frame; `segments` go before the prompt and length that are asked for.
 
-    MotionGPTError if it cannot be: no prompt and no pose, no length or more than `longest` seconds, a pose outside the clip, bones
-    that cannot be keyed.
+    MotionGPTError if it cannot be: no prompt and no pose, no length or more than `longest` seconds, a pose outside the clip, two of a
+    frame, bones that cannot be keyed.
     """
     require_free_bones(armature, _bones(armature, asked))
     fps = scene_rate(context.scene)
-    listed = {pose.frame: pose for pose in map(to_pose, asked.key_poses)}
+    listed = _listed(asked.key_poses)
     start = min(listed) if asked.length == "POSES" and listed else context.scene.frame_current
     frames = sum(segment.frames for segment in segments) if segments else _length(asked, listed, fps)
     _require_length(frames, fps, longest)
@@ -107,6 +107,16 @@ def to_pose(item: MotionGPTKeyPose) -> messages.Pose:
     ends = np.array(item.get("ends", [])).reshape(-1, 3)  # files of before do not have them
     rotations, root = np.array(item["rotations"]).reshape(-1, 4), np.array(item["root"])
     return messages.Pose(item.frame, rotations, root, only, ends if only and len(ends) else None)
+
+
+def _listed(items: Iterable[MotionGPTKeyPose]) -> dict[int, messages.Pose]:
+    """Key poses by their frames in the scene."""
+    poses: dict[int, messages.Pose] = {}
+    for pose in map(to_pose, items):
+        if pose.frame in poses:  # the list lets frames be changed
+            raise MotionGPTError(Code.INVALID_PARAMS, f"Two poses are given for frame {pose.frame}.", "Leave one of them out.")
+        poses[pose.frame] = pose
+    return poses
 
 
 def _length(asked: Asked, listed: Collection[int], fps: float) -> int:

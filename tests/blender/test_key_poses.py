@@ -187,6 +187,17 @@ def test_pose_outside_the_clip_is_refused(scripted, rig):
         generate(length="POSES")
 
 
+def test_two_poses_of_one_frame_are_refused(scripted, rig):
+    """Frames can be changed in the list; one of the poses would be left out unseen."""
+    for frame in (11, 21):
+        bpy.context.scene.frame_set(frame)
+        bpy.ops.motiongpt.add_pose(source="FRAME", only={"LEFT_HAND"} if frame == 21 else set())
+    settings().key_poses[0].frame = 21
+    bpy.context.scene.frame_set(1)
+    with pytest.raises(RuntimeError, match=r"Two poses are given for frame 21\. Leave one of them out"):
+        generate()
+
+
 def test_both_ends_are_the_current_pose(scripted, rig):
     bpy.context.scene.frame_set(10)
     joints = posed_joints(rig)

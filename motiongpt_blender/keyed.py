@@ -34,7 +34,9 @@ def selected_bones(armature: bpy.types.Object) -> tuple[str, ...]:
     """The names of the selected pose bones; MotionGPTError if there are none."""
     names = tuple(bone.name for bone in armature.pose.bones if bone.select)
     if not names:
-        raise MotionGPTError(Code.INVALID_PARAMS, "No bone is selected.", "Select bones in pose mode, or replace all bones.")
+        raise MotionGPTError(
+            Code.INVALID_PARAMS, "No bone is selected.", "Select bones in pose mode, or turn off Only Selected Bones under Options."
+        )
     return names
 
 

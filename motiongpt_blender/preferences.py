@@ -73,9 +73,9 @@ class MotionGPTPreferences(bpy.types.AddonPreferences):
         description="Form of the language model's weights: less memory or more exactness",
         items=[
             ("auto", "Automatic", "What the device computes best with"),
-            ("float32", "32 bit", "Exact; takes the most memory"),
-            ("bfloat16", "16 bit", "Half the memory, for devices that compute with it"),
-            ("int8", "8 bit", "A quarter of the memory"),
+            ("float32", "32 bit (float32)", "Exact; takes the most memory"),
+            ("bfloat16", "16 bit (bfloat16)", "Half the memory, for devices that compute with it"),
+            ("int8", "8 bit (int8)", "A quarter of the memory, on the processor alone"),
         ],
     )
     memory_limit: IntProperty(

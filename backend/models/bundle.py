@@ -106,13 +106,13 @@ def open_bundle(folder: Path | None = None) -> Bundle:
         raise MotionGPTError(
             Code.BUNDLE_MISSING,
             f"The bundle in {folder} is not complete: {Path(error.filename).name} is missing.",
-            "Choose another bundle folder in the preferences, or install the extension again.",
+            "Choose another bundle in the preferences, or install the extension again.",
         ) from error
     except OSError as error:
         raise MotionGPTError(
             Code.BUNDLE_MISSING,
             f"The bundle in {folder} cannot be read: {error.strerror or error}.",
-            "Choose another bundle folder in the preferences, or allow reading it.",
+            "Choose another bundle in the preferences, or allow reading it.",
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise MotionGPTError(

@@ -194,7 +194,7 @@ def _require_free_hips(rig: Rig, armature: bpy.types.Object) -> None:
         raise MotionGPTError(
             Code.INVALID_PARAMS,
             f"{bone.name} of {armature.name} is connected to its parent, so it cannot be moved.",
-            "Turn off Connected for it in edit mode, or have the character moved by its root bone or its object.",
+            "Turn off Connected for it in edit mode, or set Way Goes Into under Character to Root Bone or Object.",
         )
 
 
@@ -222,7 +222,7 @@ def _find_root(rig: Rig, armature: bpy.types.Object, posed: Mapping[str, bpy.typ
         raise MotionGPTError(
             Code.INVALID_PARAMS,
             f"{armature.name} has no bone below its hips.",
-            "Have the character moved by its hips or by its object, or add a bone that is the hips' parent.",
+            "Set Way Goes Into under Character to Hips or Object, or add a bone that is the hips' parent.",
         )
     return name
 

@@ -71,7 +71,7 @@ def plan_tasks(
     drafts = list(_drafts(rows, characters, defaults))
     if missing := sorted({character for _, _, character, _ in drafts} - set(known)):
         raise MotionGPTError(
-            Code.INVALID_PARAMS, f"There is no character {', '.join(missing)} in the scene.", "Name armatures of the scene in the table."
+            Code.INVALID_PARAMS, f"There is no character {', '.join(missing)} in the scene.", "Name armatures of the scene."
         )
     names = told_apart(name for name, *_ in drafts)
 

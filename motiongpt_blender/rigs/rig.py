@@ -73,7 +73,7 @@ def read_rig(armature: bpy.types.Object) -> Rig:
         raise MotionGPTError(
             Code.INVALID_PARAMS,
             f"The rest pose of {armature.name} is not a person standing.",
-            "Check its bones in the map, or edit them so that it stands upright.",
+            "Check its bones under Character, or have it stand upright in a T and press This Is My T-Pose there.",
         )
     rest, heads = read_rest(stance, [armature.data.bones[bone] for bone in bones])
     if is_told:

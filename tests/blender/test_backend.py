@@ -234,6 +234,11 @@ def test_preferences_reach_the_backend(session, tmp_path):
     assert settings.environment["MOTIONGPT_LOG_LEVEL"] == "debug"
 
 
+def test_precisions_are_called_as_the_backends_errors_call_them():
+    items = preferences().bl_rna.properties["precision"].enum_items
+    assert all(item.identifier in item.name for item in items if item.identifier != "auto")
+
+
 def test_each_blender_has_a_log_of_its_own(monkeypatch, tmp_path):
     """That of the last one is shown until there is one."""
     settings = module("motiongpt_blender.preferences")

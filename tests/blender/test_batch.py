@@ -758,7 +758,7 @@ def test_words_say_which_clip_is_being_made(scripted, table):
         ("prompt,character\nwalk,Cleo\n", {}, r"There is no character Cleo in the scene\. Name"),
         ("prompt\nwalk\n", {"rule": "{name}"}, r"No names can be made by the rule"),
         ("prompt,seconds\nwalk,soon\n", {}, r"table\.csv, line 2: seconds must be a number"),
-        ("prompt\nwalk\n", {"characters": "Anna; Cleo"}, r"There is no character Cleo"),
+        ("prompt\nwalk\n", {"characters": "Anna; Cleo"}, r"There is no character Cleo in the scene\. Name armatures of the scene\."),
     ],
 )
 def test_what_cannot_be_made_is_said_before_anything_is(scripted, tmp_path, text, options, said):

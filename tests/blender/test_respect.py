@@ -4,6 +4,7 @@ import bpy
 import numpy as np
 import pytest
 from installed import module
+from mathutils import Matrix
 from rigs import (
     SMPL,
     Clip,
@@ -58,6 +59,27 @@ def test_told_t_pose_is_read_as_the_t_pose():
     assert degrees_between(read_pose(rig)[0], np.tile(rotations.IDENTITY, (22, 1))) > 10
 
 
+def test_rig_that_does_not_stand_at_rest_can_be_told_its_t_pose():
+    rig = add_rig()
+
+    def fold(bones) -> None:
+        for side in ("left", "right"):
+            for joint in ("knee", "ankle", "foot"):
+                bone = bones[f"{side}_{joint}"]
+                height = 2 * bones[f"{side}_hip"].head.z
+                bone.head.z, bone.tail.z = height - bone.head.z, height - bone.tail.z
+
+    edit(rig, fold)
+    with pytest.raises(Exception, match=r"is not a person standing\. Check .* press This Is My T-Pose there\."):
+        read_pose(rig)
+    for side in ("left", "right"):
+        bone = rig.pose.bones[f"{side}_hip"]
+        bone.matrix = Matrix.Translation(bone.head) @ Matrix.Rotation(np.pi, 4, "X") @ Matrix.Translation(-bone.head) @ bone.matrix
+    bpy.context.view_layer.update()
+    bpy.ops.motiongpt.tell_t_pose()
+    assert degrees_between(read_pose(rig)[0], np.tile(rotations.IDENTITY, (22, 1))) < 0.01
+
+
 def test_told_t_pose_stays_told_when_other_bones_become_joints():
     rig = add_rig()
     rig.pose.bones["left_shoulder"].rotation_quaternion = rotations.from_vector(np.array([0.3, 0.2, -0.5]))
@@ -103,7 +125,7 @@ def test_body_is_where_it_was_whatever_takes_it_along(name, root_motion, mirrore
 def test_character_without_a_root_bone_says_so(clip):
     rig = build_rig("mixamo")
     rig.motiongpt.root_motion = "ROOT_BONE"
-    with pytest.raises(Exception, match="no bone below its hips"):
+    with pytest.raises(Exception, match=r"no bone below its hips\. Set Way Goes Into under Character to Hips or Object"):
         key(rig, clip)
 
 

@@ -179,7 +179,7 @@ def test_only_selected_bones_are_keyed(scripted, rig):
     generate(only_selected_bones=True)
     assert {curve.group.name for curve in curves_of(rig).fcurves} == {"left_shoulder"}
     rig.pose.bones["left_shoulder"].select = False
-    with pytest.raises(RuntimeError, match=r"No bone is selected\. Select bones"):
+    with pytest.raises(RuntimeError, match=r"No bone is selected\. Select bones .* or turn off Only Selected Bones under Options"):
         generate(only_selected_bones=True)
 
 

@@ -80,7 +80,7 @@ def _begin(args: argparse.Namespace) -> "Bundle | None":
 
 
 def _with(config: Any, settings: list[str]) -> Any:
-    """The configuration with `NAME=VALUE` settings; SystemExit names a setting that does not exist."""
+    """The configuration with `NAME=VALUE` settings; SystemExit names a setting that does not exist, or cannot be that."""
     for setting in settings:
         name, _, value = setting.partition("=")
         config = _replace(config, name.split("."), value)
@@ -88,11 +88,16 @@ def _with(config: Any, settings: list[str]) -> Any:
 
 
 def _replace(config: Any, path: list[str], value: str) -> Any:
-    known = [f.name for f in dataclasses.fields(config)]
+    known = [f.name for f in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
     if path[0] not in known:
         raise SystemExit(f"There is no setting {path[0]!r}; known: {', '.join(known)}.")
     before = getattr(config, path[0])
     if len(path) > 1:
         return dataclasses.replace(config, **{path[0]: _replace(before, path[1:], value)})
-    after = value if isinstance(before, str) else json.loads(value)
-    return dataclasses.replace(config, **{path[0]: type(before)(after)})
+    if dataclasses.is_dataclass(before):
+        raise SystemExit(f"{path[0]!r} holds settings; known: {', '.join(f'{path[0]}.{f.name}' for f in dataclasses.fields(before))}.")
+    try:
+        after = value if isinstance(before, str) else type(before)(json.loads(value))
+    except (ValueError, TypeError):
+        raise SystemExit(f"The setting {path[0]!r} cannot be {value!r}; by itself it is {json.dumps(before)}.") from None
+    return dataclasses.replace(config, **{path[0]: after})

@@ -142,7 +142,7 @@ def test_an_altered_or_missing_file_of_a_bundle_is_told(trained, tmp_path):
     with pytest.raises(MotionGPTError, match="missing") as missing:
         Generator.load(Load(str(folder), "cpu"))
     assert missing.value.code == Code.BUNDLE_MISSING
-    assert missing.value.remedy
+    assert missing.value.remedy.startswith("Choose another bundle in the preferences")
 
 
 @pytest.mark.parametrize("change", [lambda files: files.clear(), lambda files: files.update({"../elsewhere": "0" * 64})])
@@ -181,6 +181,12 @@ def test_a_base_of_another_name_is_not_made_from_the_package_of_the_default():
 def test_unknown_settings_are_named(trained):
     with pytest.raises(SystemExit, match="hurry"):
         main(["train", "tokenizer", "--data", str(trained / "data"), "--out", "x", "--set", "hurry=1"])
+
+
+@pytest.mark.parametrize("setting", ["steps=many", "rate", "network.width=[", "network=3", "steps.x=1"])
+def test_values_that_a_setting_cannot_have_are_named(trained, setting):
+    with pytest.raises(SystemExit, match=setting.partition("=")[0].rpartition(".")[2] + "'"):
+        main(["train", "tokenizer", "--data", str(trained / "data"), "--out", "x", "--set", setting])
 
 
 def test_losses_are_finite_in_both_vocabularies(trained, tmp_path):

@@ -84,9 +84,11 @@ def _base_model() -> Iterator[Finding]:
 
 def _bundle() -> Iterator[Finding]:
     from ..models.bundle import open_bundle
+    from ..request import LONGEST_SECONDS
 
     bundle = open_bundle()
-    yield Finding(True, f"bundle {bundle.name}: whole and unaltered, clips up to {bundle.max_seconds:g} s, {bundle.folder}")
+    told = f"clips up to {LONGEST_SECONDS:g} s, {bundle.max_seconds:g} s at a time"
+    yield Finding(True, f"bundle {bundle.name}: whole and unaltered, {told}, {bundle.folder}")
 
 
 def _disk() -> Iterator[Finding]:

@@ -157,6 +157,7 @@ def test_the_doctor_finds_everything_that_a_clip_needs(capsys: pytest.CaptureFix
     assert "FAIL" not in said
     for word in ("Python", "torch", "transformers", "cpu", "SmolLM2", "bundle default", "disk", "memory", "uv"):
         assert word in said
+    assert "9.8 s" in said and "600 s" in said
 
 
 def test_the_doctor_fails_without_the_bundle_and_goes_on(

@@ -266,7 +266,11 @@ def _readable(error: Exception) -> MotionGPTError:
             "Ask for a shorter clip, close other programs, or load the model on the CPU or a smaller model.",
         )
     if isinstance(error, ImportError):
-        return MotionGPTError(Code.INTERNAL_ERROR, f"The backend is incomplete: {error}.", "Set the backend up again.")
+        return MotionGPTError(
+            Code.INTERNAL_ERROR,
+            f"The backend is incomplete: {error}.",
+            "Press Check and Mend in the preferences of MotionGPT, or mend the environment that they name.",
+        )
     return MotionGPTError(Code.INTERNAL_ERROR, f"{type(error).__name__}: {error}", "The log says where. Please report it.")
 
 

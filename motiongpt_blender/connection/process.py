@@ -14,7 +14,7 @@ from ...backend.protocol.errors import Code, MotionGPTError
 _LOG_TAIL_BYTES = 4096
 _LOG_TAIL_LINES = 8
 _LOG_KEPT_SECONDS = 14 * 86400.0
-_SET_UP_AGAIN = "Set the backend up again in the extension's preferences."
+_SET_UP_AGAIN = "Press Check and Mend in the preferences of MotionGPT, or mend the environment that they name."
 _ENDINGS = {  # exit status -> what it means and what to do: POSIX signals negated, then Windows exceptions
     -15: ("it was told to end", "Start it again."),
     -9: ("the system killed it, most often because memory ran out", "Close other programs or use a smaller model."),

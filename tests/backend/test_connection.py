@@ -218,7 +218,7 @@ def test_a_python_without_the_packages_says_which(tmp_path: Path):
     connection = Connection(python, ROOT, tmp_path / "backend.log")
     error = failure(connection, connection.hello)
     assert error.code is Code.BACKEND_ENDED
-    assert "numpy" in error.message and "Set the backend up again" in error.remedy
+    assert "numpy" in error.message and "Press Check and Mend" in error.remedy
     with pytest.raises(MotionGPTError, match="numpy"):
         connection.request(messages.Load())
 

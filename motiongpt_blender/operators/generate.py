@@ -46,6 +46,16 @@ class Making(bpy.types.Operator):
         return Asked(context.scene.motiongpt, **{name: getattr(self, name) for name in names})
 
 
+class WalkMaking(ClipProperties, Making):
+    """What operators have in common whose clips may go along a curve."""
+
+    path: StringProperty(name="Path", description="Name of a curve object that the character walks along")
+
+    def asked(self, context: bpy.types.Context) -> Asked:
+        asked = super().asked(context)
+        return asked.but(path=find_curve(self.path)) if self.properties.is_property_set("path") else asked
+
+
 def _poll_action(cls: type[bpy.types.Operator], context: bpy.types.Context) -> bool:
     data = find_character(context).animation_data
     if not (data and data.action):
@@ -53,19 +63,13 @@ def _poll_action(cls: type[bpy.types.Operator], context: bpy.types.Context) -> b
     return bool(data and data.action)
 
 
-class MOTIONGPT_OT_generate(ClipProperties, Making):
+class MOTIONGPT_OT_generate(WalkMaking):
     bl_idname = "motiongpt.generate"
     bl_label = "Generate"
     bl_description = "Make a clip for the selected character and key it on its bones"
 
-    path: StringProperty(name="Path", description="Name of a curve object that the character walks along")
-
     def order(self, context: bpy.types.Context) -> None:
         jobs.order_clip(context, self.asked(context))
-
-    def asked(self, context: bpy.types.Context) -> Asked:
-        asked = super().asked(context)
-        return asked.but(path=find_curve(self.path)) if self.properties.is_property_set("path") else asked
 
 
 class MOTIONGPT_OT_inbetween(ClipProperties, Making):

@@ -4,13 +4,12 @@
 import bpy
 from bpy.props import CollectionProperty
 
-from ..properties import ClipProperties
 from ..properties_batch import MotionGPTSegment
 from ..sequence import order_sequence
-from .generate import Making
+from .generate import WalkMaking
 
 
-class MOTIONGPT_OT_generate_sequence(Making, ClipProperties, bpy.types.Operator):
+class MOTIONGPT_OT_generate_sequence(WalkMaking):
     bl_idname = "motiongpt.generate_sequence"
     bl_label = "Generate Sequence"
     bl_description = "Make one clip in which the prompts of the list happen after each other, and mark where each begins"

@@ -47,6 +47,15 @@ def requested() -> np.ndarray:
     return ScriptedConnection.requests[-1].path
 
 
+def test_a_sequence_follows_the_curve_that_a_script_names(scripted, rig):
+    add_curve([(2, 1, 0), (4, 1, 0)])
+    parts = [{"name": "a person walks", "seconds": 1.0}, {"name": "a person runs", "seconds": 1.0}]
+    bpy.ops.motiongpt.generate_sequence(parts=parts, path="Way", pose_use="NONE", wait=True)
+    assert requested() == pytest.approx(np.array([(0, 0), (0, 2)]), abs=1e-5)
+    with pytest.raises(RuntimeError, match="There is no curve called Nowhere"):
+        bpy.ops.motiongpt.generate_sequence(parts=parts, path="Nowhere", wait=True)
+
+
 def test_points_are_seen_from_the_character(scripted, rig):
     """It looks along +X, which is its own +Z, and has its left at +Y, which is its own +X."""
     curve = add_curve([(0, 0, 0), (3, 0, 0), (3, 2, 0)])

@@ -95,7 +95,7 @@ class Generator:
         base = find_base(bundle.base, on_progress)
         try:
             if device == "cpu":
-                _check_memory(memory_needed_mb(base, precision), wanted.memory_limit_mb)
+                _check_memory(memory_needed_mb(base, precision), wanted.memory_limit_mb, device, precision)
             say("Loading the language model", 1, 4)
             model = EngineModel(
                 base, bundle.adapter_tensors(), bundle.adapter, bundle.network.codes, bundle.network.levels, device, precision
@@ -116,7 +116,7 @@ class Generator:
         generator = cls(bundle, model, bundle.tokenizer().to(device), device)
         say("Making ready for this computer", 3, 4)
         generator.warm_up()
-        _check_memory(generator.info.memory_mb, wanted.memory_limit_mb)
+        _check_memory(generator.info.memory_mb, wanted.memory_limit_mb, device, precision)
         say("Ready", 4, 4)
         return generator
 
@@ -392,10 +392,13 @@ def _memory_mb() -> float:
     return psutil.Process().memory_info().rss / 2**20
 
 
-def _check_memory(megabytes: float, limit: int) -> None:
+def _check_memory(megabytes: float, limit: int, device: str, precision: str) -> None:
     if 0 < limit < megabytes:
+        least = "int8" if device == "cpu" else "bfloat16"
         raise MotionGPTError(
             Code.OUT_OF_MEMORY,
             f"The model needs {megabytes:.0f} MB of memory, and {limit} MB are allowed.",
-            "Raise the limit in the preferences, or choose the precision int8 or a smaller model.",
+            "Raise the limit in the preferences, or choose a smaller model."
+            if precision == least
+            else f"Raise the limit in the preferences, or choose the precision {least} or a smaller model.",
         )

@@ -335,10 +335,12 @@ def test_previews_come_early_and_end_near_the_clip(generator):
     assert np.linalg.norm(root[0] - clip.root_translation[first]) < 0.3
 
 
-def test_more_memory_than_is_allowed_is_refused():
+@pytest.mark.parametrize(("precision", "named"), [("auto", False), ("int8", False), ("float32", True)])
+def test_more_memory_than_is_allowed_is_refused(precision, named):
     with pytest.raises(MotionGPTError, match=r"needs \d+ MB of memory, and 100 MB are allowed") as error:
-        Generator.load(Load(device="cpu", memory_limit_mb=100))
-    assert error.value.code == Code.OUT_OF_MEMORY and error.value.remedy
+        Generator.load(Load(device="cpu", precision=precision, memory_limit_mb=100))
+    assert error.value.code == Code.OUT_OF_MEMORY and "Raise the limit" in error.value.remedy
+    assert ("precision int8" in error.value.remedy) is named
 
 
 def test_precisions_that_are_not_there_are_named():

@@ -88,7 +88,7 @@ def _with(config: Any, settings: list[str]) -> Any:
 
 
 def _replace(config: Any, path: list[str], value: str) -> Any:
-    known = [f.name for f in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
+    known = list(getattr(config, "__dataclass_fields__", ()))
     if path[0] not in known:
         raise SystemExit(f"There is no setting {path[0]!r}; known: {', '.join(known)}.")
     before = getattr(config, path[0])

@@ -28,7 +28,7 @@ from motiongpt.motiongpt_blender.connection import Connection  # noqa: E402  # p
 from timing import Figure, figure, interleaved, once, seconds  # noqa: E402
 
 from backend.generation import Generator  # noqa: E402
-from backend.language.decoding import Agreement, Sampling, sample_codes  # noqa: E402
+from backend.language.decoding import Agreement, Sampling, answer_ids, begin_answer, sample_codes  # noqa: E402
 from backend.language.prompts import Instruction, build_prompt  # noqa: E402
 from backend.language.runtime import EngineModel  # noqa: E402
 from backend.models.base import cache_folder, find_base  # noqa: E402
@@ -44,6 +44,15 @@ WALK = "a person walks forward and waves."
 FPS = 20.0
 FRAMES = 196  # 9.8 s
 POSITIONS = 49
+CAPTIONS = (  # whose answers' codes are asked about in every precision
+    WALK,
+    "a person turns left by about 90 degrees.",
+    "someone kicks with the left leg.",
+    "a person jumps in place.",
+    "a man sits down on a chair.",
+    "a person runs in a circle to the right.",
+    "someone dances salsa.",
+)
 PARTS = ("start", "decode", "clip", "variations", "lengths", "stream", "rotations", "keys")
 
 report: dict[str, Any] = {}
@@ -236,6 +245,40 @@ def decode(generator: Generator) -> None:
     }
     row("int8 to generate", report["decode"]["ratio_to_generate"], "times")
     row("int8 to no cache", report["decode"]["ratio_to_no_cache"], "times")
+    report["decode"]["off_float32"] = off_float32(generator, models)
+
+
+def off_float32(generator: Generator, models: dict[str, EngineModel]) -> dict[str, dict[str, float]]:
+    """How far the first code's distribution is from that of float32, at every position of answers that float32 gives."""
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in models}
+    for seed, caption in enumerate(CAPTIONS):
+        instruction = Instruction(caption, [], FRAMES / FPS)
+        prompt, course = generator.prompt(instruction), generator.course(instruction, POSITIONS)
+        codes = sample_codes(models["float32"], prompt, POSITIONS, Sampling(seed=seed), course=course)
+        for name, model in models.items():
+            with torch.inference_mode():
+                sequences = model.begin([begin_answer(model, prompt, course)], POSITIONS)
+                for made in range(POSITIONS):
+                    found[name].append(model.logits(sequences.last)[0].softmax(-1))
+                    sequences.feed(answer_ids(model, codes[:, : made + 1], 1, [] if course is None else [course]))
+    exact = torch.stack(found.pop("float32"))
+    off = {}
+    for name, distributions in found.items():
+        other = torch.stack(distributions)
+        variation = (other - exact).abs().sum(-1) / 2
+        same = (other.argmax(-1) == exact.argmax(-1)).float().mean()
+        off[name] = {
+            "mean": round(float(variation.mean()), 4),
+            "of_99": round(float(variation.quantile(0.99)), 3),
+            "same": round(float(same), 3),
+        }
+        row(
+            f"{name}, off float32 (total variation)",
+            off[name]["mean"],
+            "",
+            f"99 % within {off[name]['of_99']}, likeliest the same {same:.1%}",
+        )
+    return off
 
 
 def first_pose() -> Pose:

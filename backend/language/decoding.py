@@ -205,7 +205,7 @@ def sample_all(
         if samples > 1:
             sequences.repeat(samples)
         if begun[0]:
-            sequences.feed(_told(model, _as_tensor(model, begun), len(begun[0]), courses))
+            sequences.feed(answer_ids(model, _as_tensor(model, begun), len(begun[0]), courses))
     answers = _grow(model, sequences, begun, [length] * count, sampling, guided, noise, courses, pull, agreement, on_token, cancelled)
     return torch.tensor([codes[:length] for codes in answers])
 
@@ -294,7 +294,7 @@ def _grow(
         legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
         if any(rows is not None for rows in legal):
             made = torch.cat([made, picked[:, None]], dim=1)  # what is complete goes on as the others do, and counts for nothing
-            sequences.feed(_told(model, made, 1, courses))
+            sequences.feed(answer_ids(model, made, 1, courses))
     return [vocabulary.codes(rows) for rows in chosen]
 
 
@@ -338,7 +338,7 @@ def _as_tensor(model: Model, begun: Sequence[Sequence[Position]]) -> Tensor:
     return torch.tensor(begun, dtype=torch.long).reshape(len(begun), -1, model.vocabulary.levels)
 
 
-def _told(model: Model, made: Tensor, last: int, courses: Sequence[Tensor]) -> Tensor:
+def answer_ids(model: Model, made: Tensor, last: int, courses: Sequence[Tensor]) -> Tensor:
     """Ids (B, last, ...) of the last of the rows `made (B, n, levels)`, with what is told of the positions that follow them."""
     ids = made[:, -last:].clone()
     rows = [model.vocabulary.rows[row] for row in ids[..., 0].flatten().tolist()]

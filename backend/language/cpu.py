@@ -88,17 +88,17 @@ class CpuEngine:
 
     def run(self, x: Tensor, places: Tensor) -> Tensor:
         batch, length, width = x.shape
-        sequences, places = np.arange(batch).repeat(length), places.reshape(-1).numpy()
+        sequences, at = np.arange(batch).repeat(length), places.reshape(-1).numpy()
         if self._begun is None:
             self._begun, nothing = self._cache(batch, length), self._cache(1, 0)
-            alone = self._kernels.Rows(sequences, places, np.zeros_like(places), np.zeros_like(places))
+            alone = self._kernels.Rows(sequences, at, np.zeros_like(at), np.zeros_like(at))
             hidden = self._forward(x.reshape(-1, width), alone, nothing, self._begun)
         else:
             if self._own is None:
                 self._own = self._cache(batch, self._room)
             prompts = self._prompts[sequences]
             prompted = self._lengths[prompts]
-            rows = self._kernels.Rows(sequences, places - prompted, prompts, prompted)
+            rows = self._kernels.Rows(sequences, at - prompted, prompts, prompted)
             hidden = self._forward(x.reshape(-1, width), rows, self._begun, self._own)
         return torch.from_numpy(hidden).view(batch, length, width)
 

@@ -394,7 +394,7 @@ def _give_rows(x, norm, epsilon, given, weights, begin, end):
             _give(padded, block * BLOCK, given, row, block, weights)
 
 
-def _room(rows, length, weights):
+def _room(rows, length, weights) -> Any:
     """Room for so many rows of such a length as they are multiplied with `weights`."""
 
 

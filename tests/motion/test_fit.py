@@ -66,6 +66,7 @@ def test_no_limb_bends_backwards_on_the_way_to_a_pose(clips):
 
 def bent_forwards(local, limb):
     """How far (T) the lower bone of a limb points to where limbs bend, per its length."""
+    assert SMPL.offsets is not None
     middle, end = SMPL.index(limb.middle), SMPL.index(limb.end)
     return -rotations.rotate(local[:, middle], rotations.normalise(SMPL.offsets[end])) @ np.array(limb.bends)
 

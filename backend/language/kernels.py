@@ -587,12 +587,8 @@ def _ask_for(typing, array):
     def generate(context, builder, signature, arguments):
         view = context.make_array(array)(context, builder, arguments[0])
         bytes_ = builder.mul(view.nitems, view.itemsize)
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()] + [ir.IntType(32)] * 3)
-        send = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        start = builder.bitcast(view.data, ir.IntType(8).as_pointer())
         with cgutils.for_range(builder, builder.udiv(bytes_, bytes_.type(_LINE))) as loop:
-            at = builder.gep(start, [builder.mul(loop.index, bytes_.type(_LINE))])
-            builder.call(send, [at, *map(ir.IntType(32), (0, 3, 1))])
+            _send_line(builder, view.data, builder.mul(loop.index, bytes_.type(_LINE)))
         return context.get_dummy_value()
 
     return types.void(array), generate
@@ -603,15 +599,21 @@ def _send_for(builder, pointer, size, row, tile, rows):
 
     What is asked for in part only would keep the processor from asking for the rest by itself.
     """
-    kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()] + [ir.IntType(32)] * 3)
-    send = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
     pairs = builder.udiv(builder.add(rows, rows.type(size * tile // (2 * _LINE) - 1)), rows)
     first = builder.mul(builder.udiv(row, row.type(tile)), pairs)
     with cgutils.for_range(builder, pairs) as loop:
         begin = builder.mul(builder.add(first, loop.index), row.type(2 * _LINE))
         for line in range(2):
-            at = builder.gep(builder.bitcast(pointer, ir.IntType(8).as_pointer()), [builder.add(begin, row.type(line * _LINE))])
-            builder.call(send, [at, *map(ir.IntType(32), (0, 3, 1))])  # to read, into the nearest cache, of data
+            _send_line(builder, pointer, builder.add(begin, row.type(line * _LINE)))
+
+
+def _send_line(builder, pointer, offset):
+    """Have memory send the line that lies so many bytes after a pointer."""
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte] + [ir.IntType(32)] * 3)
+    send = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    at = builder.gep(builder.bitcast(pointer, byte), [offset])
+    builder.call(send, [at, *map(ir.IntType(32), (0, 3, 1))])  # to read, into the nearest cache, of data
 
 
 def _repeated(builder, pointer, kind, inputs):

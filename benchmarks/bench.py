@@ -29,7 +29,7 @@ from timing import Figure, figure, interleaved, once, seconds  # noqa: E402
 
 from backend.generation import Generator  # noqa: E402
 from backend.language.decoding import Agreement, Sampling, answer_ids, begin_answer, sample_codes  # noqa: E402
-from backend.language.prompts import Instruction, build_prompt  # noqa: E402
+from backend.language.prompts import Instruction  # noqa: E402
 from backend.language.runtime import EngineModel  # noqa: E402
 from backend.models.base import cache_folder, find_base  # noqa: E402
 from backend.models.bundle import open_bundle  # noqa: E402
@@ -105,9 +105,7 @@ def make(generator: Generator, wanted: Generate, on_preview: Any = None) -> Gene
 def prompts(generator: Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """The prompt of a clip of 9.8 s, the same without its words, and what is told at every position."""
     asked, unasked = (Instruction(words, [], FRAMES / FPS) for words in (WALK, ""))
-    course = generator.model.course_for(asked, POSITIONS, generator.bundle.seconds_per_position)
-    with_words, without = (generator.model.vocabulary.prompt(build_prompt(i, generator.template)) for i in (asked, unasked))
-    return with_words, without, course
+    return generator.prompt(asked), generator.prompt(unasked), generator.course(asked, POSITIONS)
 
 
 def start() -> None:

@@ -23,7 +23,7 @@ _STRETCH = 0.99  # share of the leg's length up to which it is stretched freely;
 _SINKING = 5.0  # metres a second²: how fast the root may go down for a leg's sake
 _DEEPEST = 0.15  # metres: and how far
 _SHORT = 0.02  # metres by which a leg misses a contact before it takes a step instead
-_TRIES = 4  # rounds in which contacts that are too long get steps
+_TRIES = 4  # rounds in which contacts that are too long get steps, and as many in which they are shortened
 _ROOT_SECONDS, _FOOT_SECONDS = 0.3, 0.15  # time over which root and feet give way
 _LEVEL_SECONDS = 0.4  # and over which the floor of a given pose that sinks or floats goes over into the real one
 _HARD = 1e4  # weight of what must hold, against the gentleness of the way there
@@ -56,15 +56,15 @@ def lock_feet(clip: Clip, fixed: Sequence[int] = ()) -> Clip:
     clip, joints = replace(clip, root=clip.root + raised), joints + raised[:, None]
     clip, clearances = _stepping(clip, joints, legs, np.flatnonzero(pinned))
     deepest = _deepest(clip, pinned)
-    goals, drops = _goals(clip, joints, legs, pinned, clearances)
-    for _ in range(_TRIES):
-        if not _step_where_short(clip, legs, clearances, drops - deepest, pinned):
+    goals, drops, missing = _goals(clip, joints, legs, pinned, clearances, deepest)
+    for stepping in (True,) * _TRIES + (False,) * _TRIES:
+        touching = np.stack([clip.contacts[:, list(leg.columns)].any(axis=-1) for leg in legs])
+        if not np.any(missed := touching & (missing > _SHORT)):
             break
-        goals, drops = _goals(clip, joints, legs, pinned, clearances)
-    else:
-        for leg, short in zip(legs, drops - deepest, strict=True):
-            clip.contacts[np.ix_(short > _SHORT, leg.columns)] = False  # what no leg keeps is no contact
-        goals, drops = _goals(clip, joints, legs, pinned, clearances)
+        if not (stepping and _step_where_missed(clip, legs, clearances, missed, missing, pinned)):
+            for leg, short in zip(legs, missed, strict=True):
+                clip.contacts[np.ix_(short, leg.columns)] = False  # what no leg keeps is no contact
+        goals, drops, missing = _goals(clip, joints, legs, pinned, clearances, deepest)
     clip = _lowered(clip, np.minimum(np.max(drops, axis=0), deepest), pinned)
     return replace(clip, local=rotations.continuous(_reach(clip, legs, goals, pinned)))
 
@@ -210,33 +210,38 @@ def _deepest(clip: Clip, pinned: np.ndarray) -> np.ndarray:
 
 
 def _goals(
-    clip: Clip, joints: np.ndarray, legs: Sequence[_Leg], pinned: np.ndarray, clearances: np.ndarray
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Where each ankle is to be `(T, 3)`, and how far the root would have to go down for each leg to reach it `(2, T)`."""
+    clip: Clip, joints: np.ndarray, legs: Sequence[_Leg], pinned: np.ndarray, clearances: np.ndarray, deepest: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Where each ankle is to be `(T, 3)`, how far the root would go down for each leg to reach it `(2, T)`, and what is missing then.
+
+    The root goes no further down than `deepest (T,)`.
+    """
     goals = [joints[:, leg.ankle] + _offset(clip, joints, leg, pinned, c) for leg, c in zip(legs, clearances, strict=True)]
-    return goals, np.stack([_drop(joints, leg, goal) for leg, goal in zip(legs, goals, strict=True)])
+    drops, aside = np.swapaxes([_drop(joints, leg, goal) for leg, goal in zip(legs, goals, strict=True)], 0, 1)
+    return goals, drops, np.maximum(drops - deepest, aside)
 
 
-def _drop(joints: np.ndarray, leg: _Leg, goal: np.ndarray) -> np.ndarray:
-    """How far `(T,)` the root would have to go down for the ankle to reach `goal (T, 3)`."""
-    way = goal - joints[:, leg.hip]
-    level = np.square(way[:, [0, 2]]).sum(axis=-1)
-    return np.maximum(-way[:, 1] - np.sqrt(np.maximum(_length(joints, leg) ** 2 - level, 0.0)), 0.0)
+def _drop(joints: np.ndarray, leg: _Leg, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far `(T,)` the root would have to go down for an ankle to come as near as it can to `goal (T, 3)`, and what is missing then."""
+    way, length = goal - joints[:, leg.hip], _length(joints, leg)
+    level = np.linalg.norm(way[:, [0, 2]], axis=-1)
+    return np.maximum(-way[:, 1] - np.sqrt(np.maximum(length**2 - level**2, 0.0)), 0.0), np.maximum(level - length, 0.0)
 
 
-def _step_where_short(clip: Clip, legs: Sequence[_Leg], clearances: np.ndarray, missing: np.ndarray, pinned: np.ndarray) -> bool:
-    """Have legs take a step where they miss a contact by too much of `missing (2, T)` metres; whether there was one.
+def _step_where_missed(
+    clip: Clip, legs: Sequence[_Leg], clearances: np.ndarray, missed: np.ndarray, missing: np.ndarray, pinned: np.ndarray
+) -> bool:
+    """Have legs take a step where they have `missed (2, T)` a contact, in the middle by most of `missing (2, T)`; whether there was one.
 
     The steps are written into the clip's contacts and into `clearances (2, T)`. None reaches across a frame that is `pinned (T)`,
     where the foot stays as it is: the nearer it is, the smaller is the step.
     """
     stepped = False
-    for leg, clearance, short in zip(legs, clearances, missing, strict=True):
-        touching = clip.contacts[:, list(leg.columns)].any(axis=-1)
-        for begin, end in runs((short > _SHORT) & touching):
+    for leg, clearance, short, far in zip(legs, clearances, missed, missing, strict=True):
+        for begin, end in runs(short):
             steps = round((end - begin) / (2 * _STEP_SECONDS * clip.fps))  # it stands between them for as long as one takes
             evenly = begin + (np.arange(steps) + 0.5) * (end - begin) / max(1, steps)
-            for middle in evenly if steps > 1 else [begin + int(np.argmax(short[begin:end]))]:
+            for middle in evenly if steps > 1 else [begin + int(np.argmax(far[begin:end]))]:
                 half = _STEP_SECONDS * clip.fps / 2
                 room = min([half, *np.abs(np.flatnonzero(pinned) - middle)])
                 if room > 0:

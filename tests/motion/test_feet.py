@@ -118,6 +118,16 @@ def test_a_foot_that_its_leg_cannot_keep_on_the_floor_takes_steps(frames, given)
     assert lifted[~left].max() > 0.03
 
 
+def test_a_foot_that_is_too_far_aside_for_its_leg_is_no_contact():
+    """Hips as low as the feet are: there is no going down to reach what is far away over the floor, only letting go of it."""
+    local = np.tile(rotations.IDENTITY, (60, len(SMPL), 1))
+    for side in ("left", "right"):
+        local[:, SMPL.index(f"{side}_hip")] = rotations.about(np.array([1.0, 0.0, 0.0]), np.radians(-60.0))
+    root = np.array([0.0, 0.1, 0.0]) + np.arange(60)[:, None] * [0.0, 0.0, 0.03]
+    sitting = Clip(local, root, np.ones((60, 4), dtype=bool), 20.0, SMPL)
+    assert slide(lock_feet(sitting)) < 1.0 < slide(sitting)
+
+
 def test_a_step_does_not_reach_across_a_given_pose():
     """A wide stride that is given while the body glides on: the foot does not rise beside it only to stand on the floor in it."""
     frames, pose = 60, 30

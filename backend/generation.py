@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import psutil
 import torch
 from safetensors import SafetensorError
 
+from .language.angles import asked_turn
 from .language.decoding import Agreement, Asked, Cancelled, Pull, Sampling, noise_of, sample_all, sample_codes, sample_each
 from .language.engine import one_thread
 from .language.prompts import Instruction, PoseCode, build_prompt, load_template, mirrored
@@ -29,6 +31,7 @@ from .motion.feet import slide
 from .motion.finish import finish
 from .motion.fit import Constraint, errors
 from .motion.measures import in_numbers
+from .motion.turn import turned
 from .preview import Preview
 from .protocol.errors import Code, MotionGPTError
 from .protocol.messages import Generate, GenerateReply, Load, MadeClip
@@ -161,6 +164,8 @@ class Generator:
         noise, at_once = noise_of(request.seed, request.samples * candidates), max(1, MOST_AT_ONCE // candidates) * candidates
         in_mirror = mirrored_attempts([segment.prompt for segment in request.segments], candidates)
         passes = [noise[first : first + at_once] for first in range(0, len(noise), at_once)]
+        led = request.loop or request.path is not None or len(whole) > 1  # elsewhere than where the prompt says
+        prompts = [] if led else list(zip((segment.prompt for segment in request.segments), self._frames(segments), strict=True))
         tokens: list[float] = []
         made: list[MadeClip] = []
 
@@ -175,31 +180,53 @@ class Generator:
 
         try:
             for dice in passes:
-                turned = np.tile(in_mirror, len(dice) // candidates)
-                made += self._made(request, poses, candidates, *self._sample(request, whole, segments, dice, turned, count, cancelled))
+                sides = np.tile(in_mirror, len(dice) // candidates)
+                features, told_of = self._sample(request, whole, segments, dice, sides, count, cancelled)
+                made += self._made(request, poses, candidates, *self.turned(features, prompts), told_of)
         except Cancelled:
             raise MotionGPTError(Code.CANCELLED, "The generation was cancelled.") from None
         per_second = len(tokens) / max(1e-9, tokens[-1] - began)
         return GenerateReply(tuple(made), request.fps, len(tokens), per_second, time.perf_counter() - began)
 
+    def _frames(self, segments: Sequence[int]) -> list[slice]:
+        """The frames, at the bundle's rate, of segments of so many positions each."""
+        ends = np.cumsum([0, *segments]) * self.bundle.network.frames_per_code
+        return [slice(int(begin), int(end)) for begin, end in pairwise(ends)]
+
     def _made(
-        self, request: Generate, poses: list[Constraint], candidates: int, features: np.ndarray, told: Sequence[tuple[slice, Agreement]]
+        self,
+        request: Generate,
+        poses: list[Constraint],
+        candidates: int,
+        features: np.ndarray,
+        bent: np.ndarray,
+        told: Sequence[tuple[slice, Agreement]],
     ) -> Iterator[MadeClip]:
-        """Of every so many `candidates` among features (batch, T, D) the best one's clip; prompts were `told` to frames."""
+        """Of every so many `candidates` among features (batch, T, D) the best one's clip.
+
+        Each was `bent (batch,)` by so much to turn as was asked for; prompts were `told` to frames.
+        """
         for first in range(0, len(features), candidates):
             attempts = slice(first, first + candidates)
             words = [(frames, agreement.of(attempts)) for frames, agreement in told]
-            yield self._finish(self._best(request, poses, features[attempts], words), poses, request)
+            yield self._finish(self._best(request, poses, features[attempts], bent[attempts], words), poses, request)
 
-    def _best(self, request: Generate, poses: list[Constraint], features: np.ndarray, told: Sequence[tuple[slice, Agreement]]) -> Clip:
-        """The best of the clips of features (B, T, D) for the poses and for prompts, each of which is `told` of the frames in a slice."""
+    def _best(
+        self,
+        request: Generate,
+        poses: list[Constraint],
+        features: np.ndarray,
+        bent: np.ndarray,
+        told: Sequence[tuple[slice, Agreement]],
+    ) -> Clip:
+        """The best of the clips of features (B, T, D), `bent (B,)` by so much, for poses and for prompts `told` to frames."""
         if len(features) == 1:
             return self._placed(features[0], poses, request)
         agreed = sum((self.agreed(words, features[:, frames]) for frames, words in told), torch.zeros(len(features))).numpy()
         if not poses:
-            return self._placed(features[best_of(agreed, np.zeros(len(features)))], poses, request)
+            return self._placed(features[best_of(-agreed, bent)], poses, request)
         clips = [self._placed(part, poses, request) for part in features]
-        return clips[best_of(agreed, np.array([errors(clip, poses)[0] for clip in clips]))]
+        return clips[best_of(-agreed, bent, np.array([errors(clip, poses)[0] for clip in clips]))]
 
     def decode(self, codes: torch.Tensor) -> list[Clip]:
         """The clips of codes (B, N, levels) as the tokenizer decodes them, at the bundle's own rate, at the origin."""
@@ -211,6 +238,17 @@ class Generator:
         if in_mirror is not None and in_mirror.any():
             features[in_mirror] = mirrored_features(features[in_mirror], self.skeleton)
         return features
+
+    def turned(self, features: np.ndarray, prompts: Sequence[tuple[str, slice]]) -> tuple[np.ndarray, np.ndarray]:
+        """Features (B, T, D) turned as far as prompts of the frames in a slice say in figures, and how many degrees (B,) were missing."""
+        missed, bent = np.zeros(len(features)), features
+        for prompt, frames in prompts:
+            if turn := asked_turn(prompt):
+                bent = bent.copy() if bent is features else bent
+                for i, part in enumerate(features[:, frames]):
+                    bent[i, frames], off = turned(part, self.skeleton, *turn)
+                    missed[i] += off
+        return bent, missed
 
     def answer_each(
         self, instructions: Sequence[Instruction], lengths: Sequence[int], sampling: Sampling
@@ -378,13 +416,13 @@ def _whole(poses: Sequence[Constraint]) -> list[Constraint]:
     return [pose for pose in poses if not pose.only]
 
 
-def best_of(agreement: np.ndarray, drift: np.ndarray) -> int:
-    """Which of several answers to take, from how well the prompt explains each `(n,)` and how far each is off the given poses `(n,)`.
+def best_of(*costs: np.ndarray) -> int:
+    """Which of several answers to take, from what each costs `(n,)` in every respect.
 
-    The two have no common measure, so their ranks are added up; where there are no poses, or no prompt, the other decides.
+    They have no common measure, so their ranks are added up; a respect in which all are alike does not count.
     """
-    ranks = [values.argsort(kind="stable").argsort(kind="stable") * bool(np.ptp(values)) for values in (-agreement, drift)]
-    return int(np.argmin(ranks[0] + ranks[1]))
+    ranks = [values.argsort(kind="stable").argsort(kind="stable") * bool(np.ptp(values)) for values in costs]
+    return int(np.argmin(np.sum(ranks, axis=0)))
 
 
 def _memory_mb() -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..generation import Generator, mirrored_attempts
+from ..generation import Generator, best_of, mirrored_attempts
 from ..language.decoding import Sampling
 from ..language.prompts import Instruction, PoseCode, mirrored
 from ..motion.clip import Clip, clip_from_features
@@ -45,7 +45,9 @@ def make_drafts(generator: Generator, wishes: Sequence[Wish], seed: int, guidanc
             features = generator.features(torch.stack(answers[mine]), in_mirror[mine])
             told = agreement.of(mine)
             told.prompts = told.prompts if told.prompts is None else told.prompts[:1]  # which is never that of the mirror
-            best = int(generator.agreed(told, features).argmax()) if attempts > 1 else 0
+            frames = slice(None)  # one that is led by two poses goes where they are
+            features, bent = generator.turned(features, [(wishes[row].caption, frames)] if len(wishes[row].constraints) < 2 else [])
+            best = best_of(-generator.agreed(told, features).numpy(), bent) if attempts > 1 else 0
             drafts[row] = clip_from_features(features[best], generator.skeleton, generator.bundle.rotations)
     return [drafts[i] for i in range(len(wishes))]
 

@@ -60,13 +60,13 @@ def build_prompt(instruction: Instruction, template: dict) -> list[Piece]:
     return _split(text)
 
 
-_SIDES = re.compile(r"\b(left|right|(?:counter|anti)-?clockwise|clockwise)\b", re.IGNORECASE)
+SIDES = re.compile(r"\b(left|right|(?:counter|anti)-?clockwise|clockwise)\b", re.IGNORECASE)
 
 
 def mirrored(caption: str) -> str:
     """The caption with left and right exchanged."""
     others = {"left": "right", "right": "left", "clockwise": "counterclockwise"}
-    return _SIDES.sub(lambda side: others.get(side[0].lower(), "clockwise"), caption)
+    return SIDES.sub(lambda side: others.get(side[0].lower(), "clockwise"), caption)
 
 
 def _mark(codes: tuple[int, ...]) -> str:

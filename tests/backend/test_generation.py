@@ -11,7 +11,7 @@ from backend.language.prompts import Instruction, build_prompt
 from backend.motion import rotations
 from backend.motion.features import facing, mirrored
 from backend.motion.fit import Constraint
-from backend.motion.path import heading
+from backend.motion.path import angles, heading
 from backend.motion.skeleton import SMPL
 from backend.protocol.errors import Code, MotionGPTError
 from backend.protocol.messages import ATTEMPTS, Generate, Load, MadeClip, Pose, Segment
@@ -36,7 +36,7 @@ def test_what_a_first_clip_with_a_pose_needs_is_made_ready_at_the_start(generato
 def test_half_of_the_attempts_at_a_side_are_made_in_a_mirror(generator, monkeypatch):
     """They are what the other side is answered with, left and right exchanged."""
     made = []
-    monkeypatch.setattr(generator, "_made", lambda request, poses, candidates, features, told: made.append(features) or ())
+    monkeypatch.setattr(generator, "_made", lambda request, poses, candidates, features, *others: made.append(features) or ())
     for side, candidates in (("left", 4), ("right", 8)):
         request = Generate((Segment(f"a person raises the {side} arm.", 24),), 20.0, 3, candidates=candidates)
         generator.generate(request, lambda done, total: None, lambda: False)
@@ -158,6 +158,31 @@ def test_the_model_is_told_about_how_far_the_clip_turns(generator):
     assert np.degrees(np.abs(turned)).max() > 120.0
 
 
+def turn(clip: MadeClip, begin: int = 0, end: int = -1) -> float:
+    """How many degrees a clip turns to the left from one frame to another."""
+    faced = angles(facing(clip.joints.astype(float), SMPL)[:, [0, 2]])
+    return float(np.degrees(faced[end] - faced[begin]))
+
+
+@pytest.mark.parametrize(("prompt", "degrees"), [("walks forward and turns left by 90 degrees", 90), ("turns right by 180 degrees", -180)])
+def test_an_angle_in_a_prompt_is_turned_by(generator, prompt, degrees):
+    for seed in range(3):
+        assert turn(make(generator, f"a person {prompt}.", 80, seed=seed)) == pytest.approx(degrees, abs=20)  # and sway
+
+
+def test_each_of_a_sequence_turns_as_far_as_its_own_prompt_says(generator):
+    request = Generate(tuple(Segment(f"a person walks and turns {side} by 60 degrees.", 60) for side in ("left", "right")), 20.0, seed=2)
+    clip = generator.generate(request, lambda done, total: None, lambda: False).clips[0]
+    assert turn(clip, 0, 60) == pytest.approx(60, abs=20)
+    assert turn(clip, 60, 119) == pytest.approx(-60, abs=20)
+
+
+def test_poses_and_paths_lead_elsewhere_than_an_angle_says(generator):
+    prompt, poses = "a person walks and turns left by 90 degrees.", (crouch(0), crouch(79, place=(0.0, 3.0)))
+    assert turn(make(generator, prompt, 80, poses=poses)) == pytest.approx(0, abs=0.2)
+    assert abs(turn(make(generator, prompt, 80, path=np.array([[0.0, 0.0], [0.0, 4.0]])))) < 45
+
+
 def test_another_prompt_is_another_clip(generator):
     assert np.abs(make(generator).joints - make(generator, prompt="a person sits down.").joints).max() > 0.05
 
@@ -245,15 +270,15 @@ def test_of_several_candidates_the_one_nearest_to_the_poses_is_kept(generator):
 
 def test_of_several_answers_the_one_is_taken_that_ranks_best_in_both_ways():
     explained, none = np.array([3.0, 9.0, 7.0]), np.zeros(3)
-    assert best_of(explained, none) == 1
+    assert best_of(-explained, none) == 1
     assert best_of(none, np.array([30.0, 20.0, 10.0])) == 2
-    assert best_of(explained, np.array([25.0, 30.0, 10.0])) == 2  # second in words and first in poses, before first and last
+    assert best_of(-explained, np.array([25.0, 30.0, 10.0])) == 2  # second in words and first in poses, before first and last
     assert best_of(none, none) == 0
 
 
 def test_of_several_attempts_the_one_is_kept_that_the_prompt_explains_best(generator, monkeypatch):
     agreed: list[np.ndarray] = []
-    monkeypatch.setattr("backend.generation.best_of", lambda agreement, drift: agreed.append(agreement) or best_of(agreement, drift))
+    monkeypatch.setattr("backend.generation.best_of", lambda *costs: agreed.append(-costs[0]) or best_of(*costs))
     request = {"segments": (Segment(WALK, 24),), "fps": 20.0}
     for seed in range(3):
         best = generator.generate(Generate(**request, seed=seed, candidates=4), lambda done, total: None, lambda: False).clips[0]

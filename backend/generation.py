@@ -132,7 +132,7 @@ class Generator:
         """Go once through what a first clip would have to wait for: kernels are compiled or read, weights touched."""
         prompt = self.prompt(Instruction("a", [], 1.0))
         codes = sample_codes(self.model, prompt, 2, Sampling(temperature=0))
-        self.decode(codes)
+        finish(self.decode(codes)[0])
         if codes.shape[-1] > 1:  # towards given poses finer codes are read out one after another
             hidden = self.model.begin([prompt], 1).last
             self.model.finer_logits(hidden, codes[0, :1, :1].to(hidden.device))

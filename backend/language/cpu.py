@@ -1,10 +1,5 @@
 """The engine for the CPU and the read-outs of codes: the weights in the form that the compiled kernels read."""
 
-import contextlib
-import hashlib
-import importlib.util
-import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -16,15 +11,12 @@ import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba.core.caching import FunctionCache
 from torch import Tensor
 
-from ..files import make_folder, write_whole
-from ..models.base import cache_folder
+from ..compiled import load_compiled
 from .engine import Layer, Shape, rotary_tables
 from .heads import MotionHeads
 
-_LOG = logging.getLogger(__name__)
 _MOST = 8  # threads; memory is read no faster by more, and each step waits for the slowest
 _FEW = 4  # rows below which waking other threads takes longer than to read out what is wanted of them
 
@@ -85,6 +77,9 @@ class CpuEngine:
     def repeat(self, times: int) -> None:
         assert self._own is None, "only prompts can be shared"
         self._prompts = self._prompts.repeat(times)
+
+    def keep(self, count: int) -> None:
+        self._prompts = self._prompts[:count]  # what the others have in the cache is not looked at any more
 
     def run(self, x: Tensor, places: Tensor) -> Tensor:
         batch, length, width = x.shape
@@ -185,45 +180,10 @@ class CpuReadOut:
         team.run(function, hidden.contiguous().numpy(), *arguments, threads=threads)
 
 
-class _Kept(FunctionCache):
-    """What numba has compiled before, where that can be read: else, as after a power cut, no clip could be made ever again."""
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception as error:  # whatever the rest of a file may raise
-            _LOG.warning("What was compiled is damaged and is compiled anew: %r", error)
-            with contextlib.suppress(OSError):
-                self.flush()
-            return None
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        try:
-            super().save_overload(sig, data)
-        except Exception as error:  # a full disk, or the rest of a file that could not be replaced
-            _LOG.warning("What was compiled cannot be kept: %r", error)
-
-
 @lru_cache
 def load_kernels() -> ModuleType:
-    """The module `kernels`, from the user's cache. MotionGPTError if it cannot be put there.
-
-    numba keeps what it has compiled beside the source and ties it to that place. The package's own folder may be read-only, and
-    is another one after every update.
-    """
-    source = Path(__file__).with_name("kernels.py").read_bytes()
-    path = cache_folder() / "kernels" / hashlib.sha256(source).hexdigest()[:16] / "kernels.py"
-    if not path.is_file() or path.read_bytes() != source:
-        make_folder(path.parent)
-        write_whole(path, source)
-    spec = importlib.util.spec_from_file_location("motiongpt_kernels", path)
-    assert spec and spec.loader
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # compiled code refers to the classes in it by name
-    spec.loader.exec_module(module)
-    for kernel in vars(module).values():
-        if isinstance(getattr(kernel, "_cache", None), FunctionCache):
-            kernel._cache = _Kept(kernel.py_func)
-    return module
+    """The module `kernels`, compiled. MotionGPTError if it cannot be kept."""
+    return load_compiled(Path(__file__).with_name("kernels.py"))
 
 
 def _empty(*size: int) -> np.ndarray:

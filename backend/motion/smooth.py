@@ -1,5 +1,9 @@
 """Curves over time that change as gently as what is asked of them allows."""
 
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
 
 
@@ -32,45 +36,14 @@ def settle(
 
     At least two weights must be above zero.
     """
-    length = len(weights)
-    right = weights[:, None] * targets
-    diagonals = np.zeros((3, length))  # of a symmetric matrix: the main one and the two beside it
-    diagonals[0] = weights
-    if step_weights is not None and steps is not None:
-        diagonals[0, 1:] += step_weights
-        diagonals[0, :-1] += step_weights
-        diagonals[1, :-1] -= step_weights
-        pull = step_weights[:, None] * steps
-        right[1:] += pull
-        right[:-1] -= pull
-    if length > 2:
-        diagonals[0, :-2] += bend
-        diagonals[0, 1:-1] += 4.0 * bend
-        diagonals[0, 2:] += bend
-        diagonals[1, :-2] -= 2.0 * bend
-        diagonals[1, 1:-1] -= 2.0 * bend
-        diagonals[2, :-2] += bend
-    return _solve_banded(diagonals, right)
+    if step_weights is None or steps is None:
+        step_weights, steps = np.zeros(len(weights) - 1), np.zeros((len(weights) - 1, targets.shape[1]))
+    curves = (np.ascontiguousarray(array, dtype=np.float64) for array in (weights, targets, step_weights, steps))
+    return _compiled()(float(bend), *curves)
 
 
-def _solve_banded(diagonals: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """`x (T, C)` with `A x = right`, `A` symmetric and positive: its main diagonal and the two beside it `(3, T)`. LDLᵀ in linear time."""
-    rows, one, two, pivot, two_before, pivot_before = [], 0.0, 0.0, 0.0, 0.0, 0.0
-    for main, near, far in zip(*diagonals.tolist(), strict=True):  # D, and the two diagonals of L
-        pivot, pivot_before, last = main - pivot * one * one - pivot_before * two_before * two_before, pivot, pivot * one * two
-        two_before = two
-        one, two = (near - last) / pivot, far / pivot
-        rows.append((pivot, one, two))
-    solved = []
-    for column in right.T.tolist():
-        forward, last, before, one_last, two_last, two_before = [], 0.0, 0.0, 0.0, 0.0, 0.0
-        for value, (_, one, two) in zip(column, rows, strict=True):
-            last, before = value - one_last * last - two_before * before, last
-            one_last, two_last, two_before = one, two, two_last
-            forward.append(last)
-        backward, after, second = [], 0.0, 0.0
-        for value, (pivot, one, two) in zip(reversed(forward), reversed(rows), strict=True):
-            after, second = value / pivot - one * after - two * second, after
-            backward.append(after)
-        solved.append(backward[::-1])
-    return np.array(solved).T
+@lru_cache
+def _compiled() -> Callable[..., np.ndarray]:
+    from ..compiled import load_compiled  # here, because Blender, which has no numba, smooths as well
+
+    return load_compiled(Path(__file__).with_name("settling.py")).settle

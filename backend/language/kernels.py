@@ -38,6 +38,7 @@ BLOCK = 32  # inputs whose activations are rounded in one unit
 _LINE = 64  # bytes that come from memory at once
 _CHAINS = 4  # sums that are made side by side, because each addition waits for the one before
 _PATIENCE = 2000  # looks at what the others do, a few microseconds, before the processor is offered to other programs
+_LEAST = -(2.0**126)  # a score below which nothing is chosen
 _EPSILON = 2.0**-23  # torch's own where a norm is told none
 
 _system_yield = ctypes.windll.kernel32.SwitchToThread if sys.platform == "win32" else ctypes.CDLL(None).sched_yield
@@ -286,7 +287,7 @@ def draw(scores: np.ndarray, legal: np.ndarray, temperature: float, top_k: int, 
     """
     drawn = np.empty(len(scores), np.int64)
     for b in range(len(scores)):
-        drawn[b] = _draw(np.where(legal[b], scores[b], _float(-np.inf)), temperature, top_k, dice[b])
+        drawn[b] = _draw(np.where(legal[b], scores[b], _float(2 * _LEAST)), temperature, top_k, dice[b])
     return drawn
 
 
@@ -296,7 +297,7 @@ def _draw(mine, temperature, top_k, die):
     best = np.argmax(mine)
     if temperature == 0:
         return best
-    floor = np.partition(mine, len(mine) - top_k)[len(mine) - top_k] if 0 < top_k < len(mine) else _float(-np.inf)
+    floor = max(_reached_by(mine, top_k), _float(_LEAST)) if 0 < top_k < len(mine) else _float(_LEAST)
     weights = _weights(mine, mine[best], floor, _float(1) / _float(temperature))
     left = die * weights.sum()
     for row in range(len(mine)):
@@ -304,6 +305,31 @@ def _draw(mine, temperature, top_k, die):
         if left < 0:
             return row
     return best
+
+
+@njit(**_PLAIN)
+def _reached_by(scores, count):
+    """A score that `count` of all scores reach, and no others but those as high as the last of them.
+
+    Halved by counting, which is done for a register of scores at once, where to sort them is done one by one: floats are in the order
+    of their bits, and of the negative ones in that of their bits turned round.
+    """
+    bits, order = scores.view(np.int32), np.empty(len(scores), np.int32)
+    for i in range(len(order)):
+        order[i] = bits[i] ^ ((bits[i] >> np.int32(31)) & np.int32(0x7FFFFFFF))
+    low, high = np.int64(-(2**31)), np.int64(2**31 - 1)
+    while low < high:
+        middle, reach = (low + high + 1) >> 1, np.int32(0)
+        for i in range(len(order)):
+            reach += np.int32(order[i] >= np.int32(middle))
+        if reach < count:
+            high = middle - 1
+            continue
+        low = middle
+        if reach == count:
+            break
+    found = np.array([low], np.int32)
+    return (found ^ ((found >> np.int32(31)) & np.int32(0x7FFFFFFF))).view(np.float32)[0]
 
 
 @njit(**_PLAIN)

@@ -184,6 +184,19 @@ def test_rows_are_drawn_as_often_as_they_are_likely():
         torch.testing.assert_close(shares, torch.tensor(expected), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_only_the_best_rows_are_drawn(tied):
+    """So many as `top_k` says, and those as likely as the last of them; of fewer that are legal, all."""
+    logits = torch.randn(40, 300, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    logits = logits.round() if tied else logits
+    legal, dice = torch.rand(40, 300) < 0.5, torch.linspace(0, 0.9999, 4000)
+    legal[0, 20:] = False
+    for scores, may in zip(logits, legal, strict=True):
+        drawn = choose_rows(scores.expand(4000, -1), may.expand(4000, -1), Sampling(top_k=40, temperature=1e6), dice)
+        least = scores[may].topk(min(40, int(may.sum()))).values[-1]
+        assert drawn.unique().tolist() == torch.nonzero(may & (scores >= least))[:, 0].tolist()
+
+
 def test_merging_the_adapter_keeps_the_scores(base):
     causal, tokenizer = load_causal(base, torch.float32)
     model = MotionLanguageModel(causal, tokenizer, AdapterConfig(rank=4), codes=16).eval()

@@ -25,7 +25,14 @@ class Wish:
     constraints: tuple[Constraint, ...] = ()
 
 
-def make_drafts(generator: Generator, wishes: Sequence[Wish], seed: int, guidance: float = GUIDANCE, attempts: int = 1) -> list[Clip]:
+def make_drafts(
+    generator: Generator,
+    wishes: Sequence[Wish],
+    seed: int,
+    guidance: float = GUIDANCE,
+    guided: int = Sampling.guided,
+    attempts: int = 1,
+) -> list[Clip]:
     """A clip for each wish, at the bundle's own rate, at the origin: of several attempts the one that its caption explains best.
 
     Those of about one length are decoded together.
@@ -35,7 +42,7 @@ def make_drafts(generator: Generator, wishes: Sequence[Wish], seed: int, guidanc
     drafts: dict[int, Clip] = {}
     for number, first in enumerate(range(0, len(order), together)):
         rows = order[first : first + together]
-        sampling = Sampling(seed=seed * 1000 + number, guidance=guidance)
+        sampling = Sampling(seed=seed * 1000 + number, guidance=guidance, guided=guided)
         in_mirror = np.concatenate([mirrored_attempts([wishes[i].caption], attempts) for i in rows])
         instructions = list(_instructions(generator, [wishes[i] for i in rows for _ in range(attempts)], in_mirror))
         lengths = [wishes[i].length for i in rows for _ in range(attempts)]

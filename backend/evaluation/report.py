@@ -103,7 +103,7 @@ def _distribution(generator: Generator, dataset: Dataset, split: str, effort: ta
     local = dataset.facts["rotations"] == "local"
 
     def points(wishes: list[Wish]) -> np.ndarray:
-        clips = make_drafts(generator, wishes, effort.seed, effort.guidance)
+        clips = make_drafts(generator, wishes, effort.seed, effort.guidance, effort.guided)
         features = [
             joints_to_features(c.joints / dataset.skeleton.metres_per_unit, dataset.skeleton, c.local if local else None) for c in clips
         ]

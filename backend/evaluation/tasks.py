@@ -12,6 +12,7 @@ import numpy as np
 from ..data.dataset import Clip as Entry
 from ..data.dataset import Dataset
 from ..generation import Generator
+from ..language.decoding import Sampling
 from ..motion import rotations
 from ..motion.clip import Clip, clip_from_features
 from ..motion.features import facing, turn_between
@@ -38,7 +39,8 @@ class Effort:
     """How much is computed.
 
     Captured clips that are reconstructed, those that poses are taken of, samples of each; samples of a prompt, each the best of
-    so many attempts, and every which prompt; clips that are made for the figures of distributions. `guidance` of all samples.
+    so many attempts, and every which prompt; clips that are made for the figures of distributions. `guidance` of all samples, and for how
+    many positions.
     """
 
     reconstructed: int = 1000
@@ -49,6 +51,7 @@ class Effort:
     prompt_stride: int = 1
     matches: int = 192
     guidance: float = GUIDANCE
+    guided: int = Sampling.guided
     seed: int = 0
 
 
@@ -103,7 +106,7 @@ def make_cases(generator: Generator, dataset: Dataset, split: str, effort: Effor
     for place in ("", *PLACES):
         given = [case.constraints(place) if place else () for case in cases]
         wishes = [Wish(c.caption, c.length, g) for c, g in zip(cases, given, strict=True) for _ in range(effort.samples)]
-        drafts = make_drafts(generator, wishes, effort.seed, effort.guidance)
+        drafts = make_drafts(generator, wishes, effort.seed, effort.guidance, effort.guided)
         for i, case in enumerate(cases):
             case.drafts[place] = drafts[i * effort.samples : (i + 1) * effort.samples]
     return cases
@@ -176,7 +179,7 @@ def make_prompted(generator: Generator, suite: Sequence[dict[str, Any]], effort:
     """Samples of every prompt of a suite, as drafts."""
     lengths = [round(p["seconds"] * generator.bundle.fps / generator.bundle.network.frames_per_code) for p in suite]
     wishes = [Wish(p["prompt"], length) for p, length in zip(suite, lengths, strict=True) for _ in range(effort.prompt_samples)]
-    drafts = make_drafts(generator, wishes, effort.seed, effort.guidance, effort.attempts)
+    drafts = make_drafts(generator, wishes, effort.seed, effort.guidance, effort.guided, effort.attempts)
     return [drafts[i : i + effort.prompt_samples] for i in range(0, len(drafts), effort.prompt_samples)]
 
 

@@ -128,6 +128,10 @@ class Engine(Protocol):
         """Each prompt `times` times, one beside the other."""
         ...
 
+    def keep(self, count: int) -> None:
+        """Forget all but the first `count` sequences."""
+        ...
+
     def run(self, x: Tensor, places: Tensor) -> Tensor:
         """Last hidden states (B, L, width) of tokens with embeddings x (B, L, width) at `places (B, L)` of their sequences."""
         ...
@@ -163,6 +167,9 @@ class TorchEngine:
 
     def repeat(self, times: int) -> None:
         self._keys, self._values = self._keys.repeat_interleave(times, dim=1), self._values.repeat_interleave(times, dim=1)
+
+    def keep(self, count: int) -> None:
+        self._keys, self._values, self._step = self._keys[:, :count].clone(), self._values[:, :count].clone(), None
 
     @torch.inference_mode()
     def run(self, x: Tensor, places: Tensor) -> Tensor:

@@ -99,6 +99,11 @@ class Sequences:
         self._cache.batch_repeat_interleave(times)
         self._mask, self.last = self._mask.repeat_interleave(times, dim=0), self.last.repeat_interleave(times, dim=0)
 
+    def keep(self, count: int) -> None:
+        """Go on with the first `count` sequences alone."""
+        self._cache.batch_select_indices(torch.arange(count, device=self.last.device))
+        self._mask, self.last = self._mask[:count], self.last[:count]
+
     def feed(self, ids: Tensor) -> None:
         ids = ids.repeat(len(self.last) // len(ids), 1, 1)
         self._mask = torch.nn.functional.pad(self._mask, (0, ids.shape[1]), value=True)

@@ -77,6 +77,10 @@ class EngineSequences:
         self._engine.repeat(times)
         self._lengths, self.last = self._lengths.repeat_interleave(times), self.last.repeat_interleave(times, dim=0)
 
+    def keep(self, count: int) -> None:
+        self._engine.keep(count)
+        self._lengths, self.last = self._lengths[:count], self.last[:count]
+
     def feed(self, ids: Tensor) -> None:
         ids = ids.repeat(len(self._lengths) // len(ids), 1, 1)  # before they are embedded: of one or two rows torch rounds otherwise
         places = self._lengths[:, None] + torch.arange(ids.shape[1])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from backend.language.decoding import Asked, Cancelled, Sampling, choose_rows, sample_codes, sample_each
+from backend.language.decoding import Agreement, Asked, Cancelled, Sampling, choose_rows, sample_codes, sample_each
 from backend.language.heads import AdapterConfig
 from backend.language.model import MotionLanguageModel, load_causal
 from backend.language.prompts import Instruction, PoseCode, build_prompt, load_template
@@ -146,6 +146,18 @@ def test_guidance_is_the_weighted_difference_of_two_prompts(model):
 
     guided = sample_codes(model, asked, 6, Sampling(temperature=0, guidance=3.0), samples=2, without=unasked)
     assert [[tuple(c) for c in codes] for codes in guided.tolist()] == [greedy(model, [asked, unasked], 6, combine)] * 2
+
+
+def test_guidance_ends_where_it_was_asked_to(model):
+    """The rest of an answer is what the model by itself goes on with."""
+    asked, unasked = prompt_of(model, "a man waves with the left hand"), prompt_of(model, "so")
+    sampling = Sampling(temperature=0, guidance=3.0, guided=4)
+    agreement = Agreement(torch.zeros(2))
+    begun = sample_codes(model, asked, 4, sampling, without=unasked, agreement=Agreement(torch.zeros(1)))
+    whole = sample_codes(model, asked, 12, sampling, samples=2, without=unasked, agreement=agreement)
+    assert torch.equal(whole[:, :4], begun.expand(2, -1, -1))
+    given = [[tuple(position) for position in begun[0].tolist()]]
+    assert torch.equal(whole, sample_codes(model, asked, 12, Sampling(temperature=0), given=given).expand(2, -1, -1))
 
 
 def test_one_seed_one_answer(model):

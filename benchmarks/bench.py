@@ -333,7 +333,7 @@ def variations(generator: Generator) -> None:
     report["variations"] = {}
     for name, guidance in (("", GUIDANCE), ("_unguided", 1.0)):
         ways = {n: (lambda n=n, g=guidance: make(generator, request(samples=n, candidates=1, guidance=g))) for n in (1, 4, 16)}
-        taken = interleaved({str(n): way for n, way in ways.items()}, runs=2)
+        taken = interleaved({str(n): way for n, way in ways.items()}, runs=5)
         for count, value in taken.items():
             row(f"{count} at once, {'guided' if guidance > 1 else 'not guided'}", value, "s")
             report["variations"][f"seconds_{count}{name}"] = round(value.median, 4)

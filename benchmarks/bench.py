@@ -201,7 +201,7 @@ def decode(generator: Generator) -> None:
 
     ways: dict[str, Callable[[int], Callable[[], object]]] = {
         "int8": lambda n: engine("int8", n),
-        "int8, guided (two rows)": lambda n: engine("int8", n, 2),
+        "int8, guided": lambda n: engine("int8", n, 2),
         "bfloat16": lambda n: engine("bfloat16", n),
         "float32": lambda n: engine("float32", n),
         "transformers' generate, float32": lambda n: lambda: plain.generate(slow, prompt, n),
@@ -234,7 +234,7 @@ def decode(generator: Generator) -> None:
     own = speeds["int8"].median
     report["decode"] = {
         "tokens_per_second": round(own, 1),
-        "tokens_per_second_guided": round(speeds["int8, guided (two rows)"].median, 1),
+        "tokens_per_second_guided": round(speeds["int8, guided"].median, 1),
         "ratio_to_generate": round(own / speeds["transformers' generate, float32"].median, 2),
         "ratio_to_no_cache": round(own / speeds["transformers without a cache, float32"].median, 2),
         "share_of_limit": round(shares["int8"], 3),

@@ -19,7 +19,7 @@ class Sampling:
     """How rows are chosen. `temperature` 0 takes the likeliest always; `top_k` 0 keeps all; `guidance` 1 is the plain model.
 
     Guidance ends after so many positions as are `guided`. What a caption says shows in the first of them, and later ones go on from
-    there: with the default bundle it moves the first one's distribution by 0.86 nats, the fifth one's by 0.03.
+    there: with the default bundle it moves the first one's distribution by 0.98 nats, the third one's by 0.06, the eighth one's by 0.02.
     """
 
     temperature: float = 0.8

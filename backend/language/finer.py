@@ -18,8 +18,10 @@ class FinerCodes(nn.Module):
 
     def embed(self, codes: Tensor) -> Tensor:
         """Sum (..., width) of the embeddings of codes (..., levels); a negative code adds nothing."""
-        levels = torch.arange(len(self.embeddings), device=codes.device)
-        return (self.embeddings[levels, codes.clamp(min=0)] * (codes >= 0)[..., None]).sum(-2)
+        first = torch.arange(len(self.embeddings), device=codes.device) * self.embeddings.shape[1]  # of each level, in one table
+        table, there = self.embeddings.flatten(0, 1), (codes >= 0).to(self.embeddings)
+        places, weights = ((first + codes.clamp(min=0)).flatten(0, -2), there.flatten(0, -2))
+        return F.embedding_bag(places, table, mode="sum", per_sample_weights=weights).unflatten(0, codes.shape[:-1])
 
     def logits(self, level: int, hidden: Tensor, chosen: Tensor) -> Tensor:
         """Scores (..., codes) of the `level`-th finer code (from 0): `chosen (..., width)` sums the embeddings before it."""

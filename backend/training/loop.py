@@ -11,6 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from ..protocol.errors import Code, MotionGPTError
+
 CHECKPOINT_SECONDS = 120.0
 
 
@@ -44,7 +46,7 @@ def train(
 ) -> None:
     """Train up to `steps` in all, going on from the checkpoint in `folder` if there is one; stop early after `minutes`.
 
-    Writes `config.json`, `log.jsonl` and `state.safetensors` there. ValueError if the folder was begun with another configuration.
+    Writes `config.json`, `log.jsonl` and `state.safetensors` there. MotionGPTError if the folder was begun with another configuration.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _keep_config(folder / "config.json", config)
@@ -96,7 +98,11 @@ def _keep_config(path: Path, config: dict[str, Any]) -> None:
     before = json.loads(path.read_text(encoding="utf-8"))
     changed = sorted(k for k in before.keys() | config.keys() if before.get(k) != config.get(k))
     if changed:
-        raise ValueError(f"{path.parent} was begun with other settings ({', '.join(changed)}). Go on with those, or choose another folder.")
+        raise MotionGPTError(
+            Code.INVALID_PARAMS,
+            f"{path.parent} was begun with other settings ({', '.join(changed)}).",
+            "Go on with those, or choose another folder with --out.",
+        )
 
 
 def _save(trainee: Trainee, folder: Path, step: int) -> None:

@@ -14,6 +14,7 @@ from ..models.bundle import Bundle, open_bundle
 from ..models.devices import autocast
 from ..motion.features import features_to_joints, features_to_local, features_to_root, hold, retime
 from ..motion.rotations import angle_between, inverse, rotate
+from ..protocol.errors import Code, MotionGPTError
 from ..tokenizer.losses import LossWeights, tokenizer_loss
 from ..tokenizer.vqvae import VQVAE, VQVAEConfig
 from .loop import read_model, train
@@ -238,7 +239,11 @@ def run(
     statistics = {"mean": dataset.mean.tolist(), "std": dataset.std.tolist()}
     path = folder / _STATISTICS
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != statistics:
-        raise ValueError(f"{folder} was begun with other data, or from a bundle. Go on with that, or choose another folder.")
+        raise MotionGPTError(
+            Code.INVALID_PARAMS,
+            f"{folder} was begun with other data, or from a bundle.",
+            "Go on with that, or choose another folder with --out.",
+        )
     path.write_text(json.dumps(statistics), encoding="utf-8")
     trainee = TokenizerTrainee(dataset, config, device, begin)
     settings = {**asdict(config), "data": dataset.facts["sources"]}

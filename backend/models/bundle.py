@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..files import reason_of
 from ..language.heads import LORA, AdapterConfig
 from ..language.ranker import Ranker
 from ..motion.skeleton import Skeleton, load_skeleton
@@ -111,7 +112,7 @@ def open_bundle(folder: Path | None = None) -> Bundle:
     except OSError as error:
         raise MotionGPTError(
             Code.BUNDLE_MISSING,
-            f"The bundle in {folder} cannot be read: {error.strerror or error}.",
+            f"The bundle in {folder} cannot be read: {reason_of(error)}.",
             "Choose another bundle in the preferences, or allow reading it.",
         ) from error
     except (ValueError, KeyError, TypeError) as error:

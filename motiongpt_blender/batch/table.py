@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ...backend.files import reason_of
 from ...backend.protocol.errors import Code, MotionGPTError
 
 _MOST = 2**31 - 1  # of whole numbers that Blender keeps
@@ -35,7 +36,7 @@ def load_table(path: Path) -> tuple[Row, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark before the first column's name
     except OSError as error:
-        raise _wrong(f"{path} cannot be read: {error.strerror or error}.", "Choose another table.") from error
+        raise _wrong(f"{path} cannot be read: {reason_of(error)}.", "Choose another table.") from error
     except UnicodeDecodeError as error:
         raise _wrong(f"{path.name} is not written in UTF-8.", "Save it as CSV UTF-8.") from error
     return read_table(text, path.suffix, path.name)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ...backend.files import make_folder
+from ...backend.files import make_folder, reason_of
 from ...backend.protocol.errors import Code, MotionGPTError
 
 _LOG_TAIL_BYTES = 4096
@@ -48,8 +48,7 @@ def start(python: Path, root: Path, log: Path, environment: Mapping[str, str]) -
     try:
         stderr = log.open("wb")
     except OSError as error:
-        reason = error.strerror or str(error)
-        message = f"{log} cannot be written: {reason}."
+        message = f"{log} cannot be written: {reason_of(error)}."
         raise MotionGPTError(Code.INTERNAL_ERROR, message, "Make room, or allow writing there.") from error
     # -P keeps the working directory, where anything may lie, off the module search path.
     command = [str(python), "-P", "-m", "backend", "serve"]
@@ -66,8 +65,7 @@ def start(python: Path, root: Path, log: Path, environment: Mapping[str, str]) -
                 creationflags=subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
             )
     except OSError as error:
-        reason = error.strerror or str(error)
-        message = f"The backend could not be started: {python}: {reason}."
+        message = f"The backend could not be started: {python}: {reason_of(error)}."
         raise MotionGPTError(Code.BACKEND_MISSING, message, "Set the backend up in the extension's preferences.") from error
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from ...backend.files import make_folder, write_whole
+from ...backend.files import make_folder, reason_of, write_whole
 from ...backend.protocol.errors import Code, MotionGPTError
 from ..preferences import user_folder
 from .detection import Mapping, RigMap, load_map
@@ -58,8 +58,7 @@ def remove_map(name: str) -> None:
     try:
         rig_map.path.unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or str(error)
-        message = f"{rig_map.path} cannot be removed: {reason}."
+        message = f"{rig_map.path} cannot be removed: {reason_of(error)}."
         raise MotionGPTError(Code.INTERNAL_ERROR, message, "Allow writing there.") from error
     rig_maps.cache_clear()
 

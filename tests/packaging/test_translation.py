@@ -76,6 +76,11 @@ def test_without_a_translation_a_text_stays_as_it_is():
         assert translate(text, lambda known: known) == text
 
 
+def test_no_text_asks_for_a_variable_of_the_environment():
+    """Who has started Blender by its icon cannot set one."""
+    assert [text for text in collect() if "MOTIONGPT_" in text] == []
+
+
 def test_what_is_put_together_is_handed_over_for_translation():
     """Blender translates fixed texts of the layout by itself, but neither f-strings nor the reasons of disabled buttons."""
     bare = []

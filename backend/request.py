@@ -1,5 +1,7 @@
 """What a request must be, and what it says in the terms of a bundle. MotionGPTError (`INVALID_PARAMS`) names what is wrong."""
 
+import math
+
 import numpy as np
 
 from .models.bundle import Bundle
@@ -7,7 +9,7 @@ from .motion.fit import Constraint
 from .motion.limbs import LIMBS
 from .motion.loop import SHORTEST
 from .motion.skeleton import Skeleton
-from .protocol.errors import Code, MotionGPTError
+from .protocol.errors import Code, MotionGPTError, in_seconds
 from .protocol.messages import Generate
 
 LONGEST_PROMPT = 2000  # characters; a few sentences, and far from the end of the model's context
@@ -35,12 +37,14 @@ def positions(request: Generate, bundle: Bundle) -> list[int]:
     if wrong or request.frames < 2:
         raise MotionGPTError(
             Code.INVALID_PARAMS,
-            f"A clip of {(wrong or [sum(seconds)])[0]:g} s is not possible with the bundle {bundle.name}.",
-            f"Ask for {shortest:g} to {LONGEST_SECONDS:g} s.",
+            f"A clip of {in_seconds((wrong or [sum(seconds)])[0])} s is not possible with the bundle {bundle.name}.",
+            f"Ask for {_least(max(shortest, 2 / request.fps))} to {LONGEST_SECONDS:g} s.",
         )
     shortest_loop = max(SHORTEST, _LOOP_FRAMES / request.fps)
     if request.loop and sum(seconds) < shortest_loop:
-        raise MotionGPTError(Code.INVALID_PARAMS, f"A loop of {sum(seconds):g} s is too short.", f"Ask for at least {shortest_loop:g} s.")
+        raise MotionGPTError(
+            Code.INVALID_PARAMS, f"A loop of {in_seconds(sum(seconds))} s is too short.", f"Ask for at least {_least(shortest_loop)} s."
+        )
     if request.loop and request.path is not None:
         raise MotionGPTError(Code.INVALID_PARAMS, "A loop cannot follow a path.", "Leave one of them out.")
     if request.path is not None and not _has_length(request.path):
@@ -90,6 +94,11 @@ def constraints(request: Generate, skeleton: Skeleton) -> list[Constraint]:
             "Use the current pose as well, or have one of the key poses be about the whole body.",
         )
     return given
+
+
+def _least(duration: float) -> str:
+    """The shortest time that is allowed, in seconds and rounded up, so that what is told is allowed too."""
+    return in_seconds(math.ceil(duration * 1000) / 1000)
 
 
 def _has_length(path: np.ndarray) -> bool:

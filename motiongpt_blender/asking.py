@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backend.motion.limbs import LIMBS
 from ..backend.protocol import messages
-from ..backend.protocol.errors import Code, MotionGPTError
+from ..backend.protocol.errors import Code, MotionGPTError, in_seconds
 from .animation.puppet import read_origin, require_free_bones
 from .keyed import selected_bones
 from .orders import Delivery, Keys, Order
@@ -151,7 +151,7 @@ def _require_length(frames: int, fps: float, longest: float) -> None:
     if frames < 2 or frames / fps > longest + 1e-6:
         limit = f" and at most {longest:g} seconds" if np.isfinite(longest) else ""
         raise MotionGPTError(
-            Code.INVALID_PARAMS, f"A clip of {frames / fps:g} seconds cannot be made.", f"Ask for at least two frames{limit}."
+            Code.INVALID_PARAMS, f"A clip of {in_seconds(frames / fps)} seconds cannot be made.", f"Ask for at least two frames{limit}."
         )
 
 

@@ -34,3 +34,8 @@ class MotionGPTError(Exception):
         self.code = code
         self.message = message
         self.remedy = remedy
+
+
+def in_seconds(duration: float) -> str:
+    """A time as errors give it: with three decimals at most."""
+    return f"{duration:.3f}".rstrip("0").rstrip(".")

@@ -8,8 +8,11 @@ from .poses import marked_frames, pose_now, pose_of_asset, poses_at
 from .properties import MotionGPTSettings
 
 
-def add(context: bpy.types.Context, armature: bpy.types.Object, source: str, asset: str, only: set[str]) -> int:
-    """Put the poses of a source, `only` of some hands and feet, into the scene's list and return how many; MotionGPTError if none."""
+def add(context: bpy.types.Context, armature: bpy.types.Object, source: str, asset: str, only: set[str] | None) -> int:
+    """Put the poses of a source into the scene's list and return how many; MotionGPTError if none.
+
+    They are `only` of some hands and feet; None: of those of the pose that gives way, or of the whole body.
+    """
     scene = context.scene
     if source == "FRAME":
         poses = [("Pose", pose_now(armature, context))]
@@ -58,7 +61,7 @@ def _find_asset(name: str) -> bpy.types.Action:
     return action
 
 
-def _put(settings: MotionGPTSettings, name: str, pose: messages.Pose, only: set[str]) -> None:
+def _put(settings: MotionGPTSettings, name: str, pose: messages.Pose, only: set[str] | None) -> None:
     """Into its place in time, instead of one that is there."""
     items = settings.key_poses
     frames = [item.frame for item in items]
@@ -68,5 +71,5 @@ def _put(settings: MotionGPTSettings, name: str, pose: messages.Pose, only: set[
         items.add()
         at = sum(frame < pose.frame for frame in frames)
         items.move(len(items) - 1, at)
-    items[at].hold(pose, name, only)
+    items[at].hold(pose, name, items[at].only if only is None else only)
     settings.active_pose = at

@@ -64,7 +64,8 @@ class MOTIONGPT_OT_add_pose(AtOnce, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         jobs.preview.end()
         try:
-            added = key_poses.add(context, find_character(context), self.source, self.asset, self.only)
+            only = self.only if self.properties.is_property_set("only") else None
+            added = key_poses.add(context, find_character(context), self.source, self.asset, only)
         except MotionGPTError as error:
             return fail(self, error)
         return done(self, f"Added {added} key pose{'s' if added > 1 else ''}")

@@ -71,6 +71,23 @@ def test_poses_come_in_the_order_of_time_and_one_a_frame(rig):
         bpy.ops.motiongpt.remove_pose()
 
 
+def test_a_pose_that_is_read_again_stays_one_of_the_same_hands_and_feet(rig):
+    add_marker("pose", 21)
+    bpy.context.scene.frame_set(21)
+    bpy.ops.motiongpt.add_pose(source="FRAME", only={"LEFT_HAND", "RIGHT_FOOT"})
+    before = list(settings().key_poses[0]["rotations"])
+    rig.pose.bones["left_shoulder"].rotation_quaternion = (0.8, 0.6, 0, 0)
+    for source in ("FRAME", "MARKERS"):
+        bpy.ops.motiongpt.add_pose(source=source)
+        assert settings().key_poses[0].only == {"LEFT_HAND", "RIGHT_FOOT"}
+        assert list(settings().key_poses[0]["rotations"]) != before
+    bpy.ops.motiongpt.add_pose(source="FRAME", only=set())
+    assert [item.only for item in settings().key_poses] == [set()]
+    bpy.context.scene.frame_set(31)
+    bpy.ops.motiongpt.add_pose(source="FRAME")
+    assert [item.only for item in settings().key_poses] == [set(), set()]
+
+
 def test_selected_markers_come_before_named_ones(rig):
     add_marker("pose A", 11)
     add_marker("Pose B", 31)

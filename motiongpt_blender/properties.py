@@ -95,18 +95,14 @@ LIMBS = [
     ("LEFT_FOOT", "Left Foot", "The left foot is where it is in the pose"),
     ("RIGHT_FOOT", "Right Foot", "The right foot is where it is in the pose"),
 ]
+ONLY = "The hands and feet that are to be as in the pose; without any, all of the body"
 
 
 class MotionGPTKeyPose(bpy.types.PropertyGroup):
     """A pose at a frame of the scene, where `name` says it comes from; the pose itself lies in custom properties."""
 
     frame: IntProperty(name="Frame", description="The frame of the scene at which the clip passes through the pose")
-    only: EnumProperty(
-        name="Only",
-        description="The hands and feet that are to be as in the pose; without any, all of the body",
-        items=LIMBS,
-        options={"ENUM_FLAG"},
-    )
+    only: EnumProperty(name="Only", description=ONLY, items=LIMBS, options={"ENUM_FLAG"})
 
     def hold(self, pose: messages.Pose, source: str, only: set[str]) -> None:
         self.frame, self.name, self.only = pose.frame, source, only

@@ -6,7 +6,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ...backend.protocol.errors import MotionGPTError
 from .. import jobs, key_poses
-from ..properties import LIMBS
+from ..properties import LIMBS, ONLY
 from ..rigs.character import find_character
 from ..translation import say
 from .at_once import AtOnce
@@ -36,12 +36,7 @@ class MOTIONGPT_OT_add_pose(AtOnce, bpy.types.Operator):
         options={"SKIP_SAVE"},  # or the dialog that asks for it would not open again
     )
 
-    only: EnumProperty(
-        name="Only",
-        description="The hands and feet that are to be as in the pose; without any, all of the body",
-        items=LIMBS,
-        options={"ENUM_FLAG", "SKIP_SAVE"},
-    )
+    only: EnumProperty(name="Only", description=ONLY, items=LIMBS, options={"ENUM_FLAG", "SKIP_SAVE"})
 
     @classmethod
     def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:

@@ -1,6 +1,6 @@
 """For how many positions of an answer guidance is of use: how much a caption says at each, and how many prompts are followed.
 
-    python benchmarks/guidance.py [--positions 3 5 8 12 49] [--samples 10]
+    python benchmarks/guidance.py [--positions 3 5 8 10 49] [--samples 10]
 
 The prompts are those of the evaluation. Printed are, for every position of answers that are guided all through, by how many nats the
 caption moves the distribution of the first code (Kullback and Leibler's divergence from the one without it, mean over prompts and
@@ -47,7 +47,7 @@ def nats(generator: Generator, prompt: dict, samples: int) -> torch.Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--positions", type=int, nargs="+", default=[3, 5, 8, 12, 49], help="after which guidance ends")
+    parser.add_argument("--positions", type=int, nargs="+", default=[3, 5, 8, 10, 49], help="after which guidance ends")
     parser.add_argument("--samples", type=int, default=10)
     args = parser.parse_args()
     generator, suite = Generator.load(Load(device="cpu")), tasks.load_prompts()

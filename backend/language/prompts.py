@@ -60,7 +60,7 @@ def build_prompt(instruction: Instruction, template: dict) -> list[Piece]:
     return _split(text)
 
 
-SIDES = re.compile(r"\b(left|right|(?:counter|anti)-?clockwise|clockwise)\b", re.IGNORECASE)
+SIDES = re.compile(r"\b(left|right|(?:counter|anti)[-\s]?clockwise|clockwise)\b", re.IGNORECASE)
 
 
 def mirrored(caption: str) -> str:

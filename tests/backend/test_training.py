@@ -346,6 +346,7 @@ def test_the_steps_of_a_round_see_different_examples(trained):
         ("a person kicks with the left leg.", "a person kicks with the right leg."),
         ("walks clockwise, then counterclockwise", "walks counterclockwise, then clockwise"),
         ("walks counter-clockwise", "walks clockwise"),
+        ("walks counter clockwise", "walks clockwise"),
         ("stands upright", "stands upright"),
     ],
 )

@@ -16,6 +16,8 @@ def turned(features: np.ndarray, skeleton: Skeleton, degrees: float, either: boo
     `either`: to whichever side they turn by themselves. What turns the other way stays. A clip that would have to turn more than
     three times as fast as it does is left short of the angle.
     """
+    if len(features) < 2:
+        return features, abs(degrees)
     yaw = Layout(len(skeleton)).yaw.start
     steps = -2.0 * np.degrees(features[:-1, yaw].astype(np.float64))  # half angles, to the right
     if either and steps.sum() < 0.0:

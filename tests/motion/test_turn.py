@@ -59,6 +59,13 @@ def test_nobody_turns_more_than_three_times_as_fast():
     assert angle(wrong_way) < -100.0
 
 
+def test_what_is_too_short_to_turn_stays():
+    frame = walk(20.0)[:1]
+    made, missed = turned(frame, SMPL, -90.0, either=True)
+    np.testing.assert_array_equal(made, frame)
+    assert missed == 90.0
+
+
 def test_the_path_bends_and_the_pose_stays():
     before = walk(120.0)
     made, _ = turned(before, SMPL, 30.0)

@@ -18,8 +18,9 @@ from .vocabulary import Position, Vocabulary, ids_of
 class Sampling:
     """How rows are chosen. `temperature` 0 takes the likeliest always; `top_k` 0 keeps all; `guidance` 1 is the plain model.
 
-    Guidance ends after so many positions as are `guided`. What a caption says shows in the first of them, and later ones go on from
-    there: with the default bundle it moves the first one's distribution by 0.98 nats, the third one's by 0.06, the tenth one's by 0.02.
+    Guidance above 1 ends after so many positions as are `guided`. What a caption says shows in the first of them, and later ones go on
+    from there: with the default bundle it moves the first one's distribution by 0.98 nats, the third one's by 0.06, the tenth one's by
+    0.02. Below 1 it does not end: an answer that began without its caption would hear it then.
     """
 
     temperature: float = 0.8
@@ -278,25 +279,27 @@ def _grow(
     pulls = [pull.along(course) for course in courses] if pull else []
     anything = torch.ones(len(vocabulary.rows), dtype=torch.bool)  # an answer that is complete waits for the others
     legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
-    until = max(len(vocabulary.codes(rows)) for rows in begun) + sampling.guided
+    span = sampling.guided if sampling.guidance > 1.0 else max(lengths)
+    until = [vocabulary.complete(rows) + span for rows in begun]
     while any(rows is not None for rows in legal):
         if cancelled():
             raise Cancelled
-        if guided and max(len(vocabulary.codes(rows)) for rows in chosen) >= until:
+        # In digits some answers are ahead of others, and each is guided as it would be alone.
+        led = torch.tensor([m is not None and vocabulary.complete(c) < end for m, c, end in zip(legal, chosen, until, strict=True)])
+        if guided and not led.any():
             guided = False
             sequences.keep(len(chosen))
         hidden = sequences.last
         logits = model.logits(hidden).cpu()
         drawn = _drawn(pulls, chosen)
         dice = torch.stack([torch.rand(vocabulary.levels, generator=source) for source in noise], dim=-1)
-        scores = _guide(logits, sampling, guided)
+        scores = _guide(logits, sampling, guided).where(led[:, None], logits[: len(chosen)])
         scores = scores if pull is None or drawn is None else pull(scores, None, drawn)
         picked = choose_rows(scores, torch.stack([anything if rows is None else rows for rows in legal]), sampling, dice[0])[:, None]
         if guided and agreement is not None:
             with one_thread():
                 asked, unasked = logits.log_softmax(-1).chunk(2)
-            still_growing = torch.tensor([rows is not None for rows in legal])
-            agreement.nats += (asked - unasked).gather(-1, picked)[:, 0] * still_growing
+            agreement.nats += (asked - unasked).gather(-1, picked)[:, 0] * led
         at_once = model.choose_finer(hidden, picked[:, 0], sampling, guided, dice) if drawn is None else None
         picked = _finer(model, hidden, picked, sampling, guided, dice, pull, drawn) if at_once is None else at_once
         positions = [tuple(position) for position in picked.tolist()]

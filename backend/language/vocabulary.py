@@ -61,6 +61,10 @@ class Vocabulary(Protocol):
         """The codes that a (possibly unfinished) answer spells so far."""
         ...
 
+    def complete(self, chosen: Sequence[Position]) -> int:
+        """How many of these codes nothing can be added to any more."""
+        ...
+
 
 def ids_of(vocabulary: Vocabulary, chosen: Sequence[Position]) -> Tensor:
     """Token ids (L, levels) of what was chosen."""
@@ -100,6 +104,9 @@ class CodeItems:
     def codes(self, chosen: Sequence[Position]) -> list[Position]:
         return list(chosen)
 
+    def complete(self, chosen: Sequence[Position]) -> int:
+        return len(chosen)
+
 
 class CodeDigits:
     """Codes as decimal numbers with commas between, in the tokens that the base model has: the paper's form, of one level."""
@@ -126,7 +133,7 @@ class CodeDigits:
         return length * (len(str(self.count - 1)) + 1)
 
     def legal(self, chosen: Sequence[Position], length: int) -> Tensor | None:
-        done, digits = self._state(chosen)
+        done, digits = self.complete(chosen), self._numbers(chosen)[-1]
         mask = torch.zeros(len(self.rows), dtype=torch.bool)
         if not digits:
             mask[: min(10, self.count)] = True
@@ -147,11 +154,6 @@ class CodeDigits:
             mask[[digit for digit in range(10) if value * 10 + digit < self.count]] = True
         return mask
 
-    def _state(self, chosen: Sequence[Position]) -> tuple[int, list[int]]:
-        """How many numbers are complete, and the digits of the one that is begun."""
-        numbers = self._numbers(chosen)
-        return len(numbers) - 1, numbers[-1]
-
     def _numbers(self, chosen: Sequence[Position]) -> list[list[int]]:
         numbers: list[list[int]] = [[]]
         for (row,) in chosen:
@@ -163,3 +165,6 @@ class CodeDigits:
 
     def codes(self, chosen: Sequence[Position]) -> list[Position]:
         return [(int("".join(map(str, number))),) for number in self._numbers(chosen) if number]
+
+    def complete(self, chosen: Sequence[Position]) -> int:
+        return len(self._numbers(chosen)) - 1

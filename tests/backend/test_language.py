@@ -148,16 +148,33 @@ def test_guidance_is_the_weighted_difference_of_two_prompts(model):
     assert [[tuple(c) for c in codes] for codes in guided.tolist()] == [greedy(model, [asked, unasked], 6, combine)] * 2
 
 
-def test_guidance_ends_where_it_was_asked_to(model):
-    """The rest of an answer is what the model by itself goes on with."""
+@pytest.mark.parametrize("guided", [1, 4])
+def test_guidance_ends_where_it_was_asked_to(model, guided):
+    """The rest of an answer is what the model by itself goes on with, and says nothing more about the caption."""
     asked, unasked = prompt_of(model, "a man waves with the left hand"), prompt_of(model, "so")
-    sampling = Sampling(temperature=0, guidance=3.0, guided=4)
-    agreement = Agreement(torch.zeros(2))
-    begun = sample_codes(model, asked, 4, sampling, without=unasked, agreement=Agreement(torch.zeros(1)))
-    whole = sample_codes(model, asked, 12, sampling, samples=2, without=unasked, agreement=agreement)
-    assert torch.equal(whole[:, :4], begun.expand(2, -1, -1))
+    first, all_of_it = Agreement(torch.zeros(1)), Agreement(torch.zeros(2))
+    sampling = Sampling(temperature=0, guidance=10.0, guided=guided)
+    begun = sample_codes(model, asked, guided, Sampling(temperature=0, guidance=10.0), without=unasked, agreement=first)
+    whole = sample_codes(model, asked, 12, sampling, samples=2, without=unasked, agreement=all_of_it)
     given = [[tuple(position) for position in begun[0].tolist()]]
     assert torch.equal(whole, sample_codes(model, asked, 12, Sampling(temperature=0), given=given).expand(2, -1, -1))
+    if model.vocabulary.longest_answer(2) == 3:  # where nothing stands between two codes
+        torch.testing.assert_close(all_of_it.nats, first.nats.expand(2))
+
+
+def test_an_answer_is_guided_as_it_is_alone(model):
+    """Whatever others are decoded with it, which in digits are ahead of it or behind."""
+    asked, unasked = prompt_of(model, "a man waves with the left hand"), prompt_of(model, "so")
+    for seed in range(4):
+        sampling = Sampling(seed=seed, guidance=30.0, guided=4)
+        several, alone = (sample_codes(model, asked, 12, sampling, samples, without=unasked) for samples in (4, 1))
+        assert torch.equal(several[:1], alone)
+
+
+def test_a_caption_that_is_left_out_is_so_all_through(model):
+    asked, unasked = prompt_of(model, "a man waves with the left hand"), prompt_of(model, "so")
+    answer = sample_codes(model, asked, 12, Sampling(temperature=0, guidance=0.0, guided=4), without=unasked)
+    assert torch.equal(answer, sample_codes(model, unasked, 12, Sampling(temperature=0)))
 
 
 def test_one_seed_one_answer(model):

@@ -60,14 +60,14 @@ class TokenizerTrainee:
     """The network, its optimizer, and windows drawn by the number of the step."""
 
     def __init__(self, dataset: Dataset, config: TokenizerTraining, device: str, begin: Bundle | None = None) -> None:
-        """With `begin` training starts from the tokenizer of that bundle; ValueError if it is of another kind, or has more levels."""
+        """With `begin` training starts from that bundle's tokenizer and as many of its levels; ValueError if it is of another kind."""
         self.dataset, self.config, self.device = dataset, config, device
         torch.manual_seed(config.seed)
         self.model = VQVAE(config.network)
         self.laid = 0  # codebooks that are there from the beginning
         if begin is not None:
-            self.laid = begin.network.levels
-            if replace(begin.network, levels=config.network.levels) != config.network or self.laid > config.network.levels:
+            self.laid = min(begin.network.levels, config.network.levels)
+            if replace(begin.network, levels=config.network.levels) != config.network:
                 raise ValueError(f"The tokenizer of {begin.name} is {begin.network}; the settings ask for {config.network}.")
             self.model.load_state_dict(begin.tokenizer().state_dict(), strict=False)
             for quantizer in self.model.quantizers[: self.laid]:

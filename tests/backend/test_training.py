@@ -234,7 +234,7 @@ def test_training_stops_after_its_minutes_and_begins_where_a_bundle_ends(trained
 def test_further_levels_of_codes_leave_those_before_as_they_were(trained, tmp_path):
     """Of the tokenizer and of the language model: each begins with all that the bundle has."""
     from backend.models.bundle import open_bundle
-    from backend.training.tokenizer import reconstruction_errors
+    from backend.training.tokenizer import TokenizerTrainee, TokenizerTraining, reconstruction_errors
 
     data, bundles = ["--data", str(trained / "data")], [trained / "bundle"]
     network = [f"network.{name}={getattr(open_bundle(bundles[0]).network, name)}" for name in ("width", "code_dim", "codes", "depth")]
@@ -262,17 +262,23 @@ def test_further_levels_of_codes_leave_those_before_as_they_were(trained, tmp_pa
         if name.startswith(("motion.", "finer.readers.0")):
             torch.testing.assert_close(learned[name], value)
     assert "finer.readers.1.mix.weight" in learned
+    config = TokenizerTraining(fewer.network, window=16)
+    again = TokenizerTrainee(dataset, config, "cpu", more)  # back to as many as there were
+    for name, value in again.tensors().items():
+        if name.startswith(("encoder", "decoder")):
+            torch.testing.assert_close(value, more.tokenizer().state_dict()[name])
+    torch.testing.assert_close(torch.stack(again.model.codebooks), torch.stack(more.tokenizer().codebooks[: fewer.network.levels]))
 
 
-def test_a_bundle_of_more_levels_is_no_beginning(trained):
+def test_a_bundle_of_another_size_is_no_beginning(trained):
     from backend.models.bundle import open_bundle
     from backend.tokenizer.vqvae import VQVAEConfig
     from backend.training.tokenizer import TokenizerTrainee, TokenizerTraining
 
     begin = open_bundle(trained / "bundle")
-    fewer = VQVAEConfig(**{**vars(begin.network), "levels": begin.network.levels - 1})
+    wider = VQVAEConfig(**{**vars(begin.network), "width": begin.network.width * 2})
     with pytest.raises(ValueError, match="the settings ask for"):
-        TokenizerTrainee(Dataset(trained / "data"), TokenizerTraining(fewer, window=16), "cpu", begin)
+        TokenizerTrainee(Dataset(trained / "data"), TokenizerTraining(wider, window=16), "cpu", begin)
 
 
 def test_clips_that_many_others_are_like_are_drawn_less_often():

@@ -48,8 +48,9 @@ def lock_feet(clip: Clip, fixed: Sequence[int] = ()) -> Clip:
     which the feet can be still the one with the least added acceleration is taken. A foot that stands in different places at
     two of the frames `fixed` takes a step between them, and so does one that its leg cannot keep where it touches the floor.
     """
-    legs, joints = _legs(clip.skeleton), clip.joints
-    clip = replace(clip, contacts=_plausible(clip))
+    legs, turned = _legs(clip.skeleton), clip.skeleton.to_global(clip.local)
+    joints = clip.skeleton.positions(turned, clip.root)
+    clip = replace(clip, contacts=_plausible(clip, joints))
     pinned = np.zeros(len(clip), dtype=bool)
     pinned[list(fixed)] = True
     raised = _onto_floor(clip, joints, legs, pinned)
@@ -65,8 +66,9 @@ def lock_feet(clip: Clip, fixed: Sequence[int] = ()) -> Clip:
             for leg, short in zip(legs, missed, strict=True):
                 clip.contacts[np.ix_(short, leg.columns)] = False  # what no leg keeps is no contact
         goals, drops, missing = _goals(clip, joints, legs, pinned, clearances, deepest)
-    clip = _lowered(clip, np.minimum(np.max(drops, axis=0), deepest), pinned)
-    return replace(clip, local=rotations.continuous(_reach(clip, legs, goals, pinned)))
+    lowered = _lowered(clip, np.minimum(np.max(drops, axis=0), deepest), pinned)
+    joints = joints + (lowered.root - clip.root)[:, None]
+    return replace(lowered, local=rotations.continuous(clip.skeleton.to_local(_reach(turned, joints, legs, goals, pinned))))
 
 
 def slide(clip: Clip) -> float:
@@ -100,9 +102,9 @@ def _legs(skeleton: Skeleton) -> tuple[_Leg, _Leg]:
     return leg("left", (0, 1)), leg("right", (2, 3))
 
 
-def _plausible(clip: Clip) -> np.ndarray:
+def _plausible(clip: Clip, joints: np.ndarray) -> np.ndarray:
     """Contacts `(T, 4)` without those of feet in flight, without gaps and without touches that are too short to be any."""
-    points = clip.joints[:, list(clip.skeleton.contact_joints)]
+    points = joints[:, list(clip.skeleton.contact_joints)]
     speed = np.linalg.norm(np.diff(points[..., [0, 2]], axis=0), axis=-1) * clip.fps
     flying = np.ones_like(clip.contacts)
     flying[1:] &= speed > _FASTEST_CONTACT
@@ -277,15 +279,13 @@ def _stiffness(seconds: float, clip: Clip) -> float:
     return (seconds * clip.fps) ** 4
 
 
-def _reach(clip: Clip, legs: Sequence[_Leg], goals: Sequence[np.ndarray], pinned: np.ndarray) -> np.ndarray:
-    """Rotations with each ankle at its goal `(T, 3)`: knee and hip give, the foot keeps its turn in the world."""
-    turned = clip.skeleton.to_global(clip.local)
-    joints = clip.skeleton.positions(turned, clip.root)
+def _reach(turned: np.ndarray, joints: np.ndarray, legs: Sequence[_Leg], goals: Sequence[np.ndarray], pinned: np.ndarray) -> np.ndarray:
+    """Rotations in the world `(T, J, 4)` with each ankle at its goal `(T, 3)`: knee and hip give, the foot keeps its turn."""
     result = turned.copy()
     for leg, goal in zip(legs, goals, strict=True):
         result[:, leg.hip], result[:, leg.knee] = _bent(turned, joints, leg, goal)
     result[pinned] = turned[pinned]
-    return clip.skeleton.to_local(result)
+    return result
 
 
 def _bent(turned: np.ndarray, joints: np.ndarray, leg: _Leg, ankle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -295,7 +295,7 @@ def _bent(turned: np.ndarray, joints: np.ndarray, leg: _Leg, ankle: np.ndarray) 
     goal = ankle - joints[:, leg.hip]
     distance = np.clip(np.linalg.norm(goal, axis=-1), np.abs(a - b) + 1e-4, _length(joints, leg))
 
-    axis = rotations.normalise(np.cross(thigh, shin) / (a * b)[:, None] + 0.05 * rotations.rotate(turned[:, leg.hip], _HINGE))
+    axis = rotations.normalise(rotations.cross(thigh, shin) / (a * b)[:, None] + 0.05 * rotations.rotate(turned[:, leg.hip], _HINGE))
     fold = rotations.about(axis, _folding(thigh, shin, axis, distance))
     swing = rotations.between(thigh + rotations.rotate(fold, shin), goal)
     knee = rotations.multiply(swing, rotations.multiply(fold, turned[:, leg.knee]))
@@ -309,6 +309,6 @@ def _folding(thigh: np.ndarray, shin: np.ndarray, axis: np.ndarray, distance: np
     stays, and the rest goes round, so that the thigh's product with it is a cosine of the angle.
     """
     along = np.sum(shin * axis, axis=-1, keepdims=True) * axis
-    stays, turns, across = (np.sum(thigh * part, axis=-1) for part in (along, shin - along, np.cross(axis, shin)))
+    stays, turns, across = (np.sum(thigh * part, axis=-1) for part in (along, shin - along, rotations.cross(axis, shin)))
     wanted = (distance**2 - np.sum(thigh**2, axis=-1) - np.sum(shin**2, axis=-1)) / 2 - stays
     return np.arctan2(across, turns) + np.arccos(np.clip(wanted / np.hypot(turns, across), -1.0, 1.0))

@@ -241,10 +241,9 @@ class Generator:
 
     def turned(self, features: np.ndarray, prompts: Sequence[tuple[str, slice]]) -> tuple[np.ndarray, np.ndarray]:
         """Features (B, T, D) turned as far as prompts of the frames in a slice say in figures, and how many degrees (B,) were missing."""
-        missed, bent = np.zeros(len(features)), features
+        missed, bent = np.zeros(len(features)), features.copy()
         for prompt, frames in prompts:
             if turn := asked_turn(prompt):
-                bent = bent.copy() if bent is features else bent
                 for i, part in enumerate(features[:, frames]):
                     bent[i, frames], off = turned(part, self.skeleton, *turn)
                     missed[i] += off

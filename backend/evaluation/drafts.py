@@ -52,8 +52,8 @@ def make_drafts(
             features = generator.features(torch.stack(answers[mine]), in_mirror[mine])
             told = agreement.of(mine)
             told.prompts = told.prompts if told.prompts is None else told.prompts[:1]  # which is never that of the mirror
-            frames = slice(None)  # one that is led by two poses goes where they are
-            features, bent = generator.turned(features, [(wishes[row].caption, frames)] if len(wishes[row].constraints) < 2 else [])
+            led = len(wishes[row].constraints) > 1  # elsewhere than where the caption says
+            features, bent = generator.turned(features, [] if led else [(wishes[row].caption, slice(None))])
             best = best_of(-generator.agreed(told, features).numpy(), bent) if attempts > 1 else 0
             drafts[row] = clip_from_features(features[best], generator.skeleton, generator.bundle.rotations)
     return [drafts[i] for i in range(len(wishes))]

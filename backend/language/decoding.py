@@ -280,20 +280,21 @@ def _grow(
     anything = torch.ones(len(vocabulary.rows), dtype=torch.bool)  # an answer that is complete waits for the others
     legal = [vocabulary.legal(rows, length) for rows, length in zip(chosen, lengths, strict=True)]
     span = sampling.guided if sampling.guidance > 1.0 else max(lengths)
-    until = [vocabulary.complete(rows) + span for rows in begun]
+    until, led = [vocabulary.complete(rows) + span for rows in begun], torch.zeros(len(begun), dtype=torch.bool)
     while any(rows is not None for rows in legal):
         if cancelled():
             raise Cancelled
-        # In digits some answers are ahead of others, and each is guided as it would be alone.
-        led = torch.tensor([m is not None and vocabulary.complete(c) < end for m, c, end in zip(legal, chosen, until, strict=True)])
-        if guided and not led.any():
-            guided = False
-            sequences.keep(len(chosen))
+        if guided:  # in digits some answers are ahead of others, and each is guided as it would be alone
+            led = torch.tensor([m is not None and vocabulary.complete(c) < end for m, c, end in zip(legal, chosen, until, strict=True)])
+            if not led.any():
+                guided = False
+                sequences.keep(len(chosen))
         hidden = sequences.last
         logits = model.logits(hidden).cpu()
         drawn = _drawn(pulls, chosen)
         dice = torch.stack([torch.rand(vocabulary.levels, generator=source) for source in noise], dim=-1)
-        scores = _guide(logits, sampling, guided).where(led[:, None], logits[: len(chosen)])
+        scores = _guide(logits, sampling, guided)
+        scores = scores.where(led[:, None], logits[: len(chosen)]) if guided else scores
         scores = scores if pull is None or drawn is None else pull(scores, None, drawn)
         picked = choose_rows(scores, torch.stack([anything if rows is None else rows for rows in legal]), sampling, dice[0])[:, None]
         if guided and agreement is not None:

@@ -59,12 +59,11 @@ def lock_feet(clip: Clip, fixed: Sequence[int] = ()) -> Clip:
     deepest = _deepest(clip, pinned)
     goals, drops, missing = _goals(clip, joints, legs, pinned, clearances, deepest)
     for stepping in (True,) * _TRIES + (False,) * _TRIES:
-        touching = np.stack([clip.contacts[:, list(leg.columns)].any(axis=-1) for leg in legs])
-        if not np.any(missed := touching & (missing > _SHORT)):
+        if not np.any(missing > _SHORT):
             break
-        if not (stepping and _step_where_missed(clip, legs, clearances, missed, missing, pinned)):
-            for leg, short in zip(legs, missed, strict=True):
-                clip.contacts[np.ix_(short, leg.columns)] = False  # what no leg keeps is no contact
+        if not (stepping and _step_where_short(clip, legs, clearances, missing, pinned)):
+            for leg, short in zip(legs, missing, strict=True):
+                clip.contacts[np.ix_(short > _SHORT, leg.columns)] = False  # what no leg keeps is no contact
         goals, drops, missing = _goals(clip, joints, legs, pinned, clearances, deepest)
     lowered = _lowered(clip, np.minimum(np.max(drops, axis=0), deepest), pinned)
     joints = joints + (lowered.root - clip.root)[:, None]
@@ -214,13 +213,14 @@ def _deepest(clip: Clip, pinned: np.ndarray) -> np.ndarray:
 def _goals(
     clip: Clip, joints: np.ndarray, legs: Sequence[_Leg], pinned: np.ndarray, clearances: np.ndarray, deepest: np.ndarray
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Where each ankle is to be `(T, 3)`, how far the root would go down for each leg to reach it `(2, T)`, and what is missing then.
+    """Where each ankle is to be `(T, 3)`, how far the root would go down for each leg to reach it `(2, T)`, and what contacts miss then.
 
     The root goes no further down than `deepest (T,)`.
     """
     goals = [joints[:, leg.ankle] + _offset(clip, joints, leg, pinned, c) for leg, c in zip(legs, clearances, strict=True)]
     drops, aside = np.swapaxes([_drop(joints, leg, goal) for leg, goal in zip(legs, goals, strict=True)], 0, 1)
-    return goals, drops, np.maximum(drops - deepest, aside)
+    touching = np.stack([clip.contacts[:, list(leg.columns)].any(axis=-1) for leg in legs])
+    return goals, drops, np.where(touching, np.maximum(drops - deepest, aside), 0.0)
 
 
 def _drop(joints: np.ndarray, leg: _Leg, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -230,20 +230,18 @@ def _drop(joints: np.ndarray, leg: _Leg, goal: np.ndarray) -> tuple[np.ndarray, 
     return np.maximum(-way[:, 1] - np.sqrt(np.maximum(length**2 - level**2, 0.0)), 0.0), np.maximum(level - length, 0.0)
 
 
-def _step_where_missed(
-    clip: Clip, legs: Sequence[_Leg], clearances: np.ndarray, missed: np.ndarray, missing: np.ndarray, pinned: np.ndarray
-) -> bool:
-    """Have legs take a step where they have `missed (2, T)` a contact, in the middle by most of `missing (2, T)`; whether there was one.
+def _step_where_short(clip: Clip, legs: Sequence[_Leg], clearances: np.ndarray, missing: np.ndarray, pinned: np.ndarray) -> bool:
+    """Have legs take a step where they miss a contact by too much of `missing (2, T)` metres; whether there was one.
 
     The steps are written into the clip's contacts and into `clearances (2, T)`. None reaches across a frame that is `pinned (T)`,
     where the foot stays as it is: the nearer it is, the smaller is the step.
     """
     stepped = False
-    for leg, clearance, short, far in zip(legs, clearances, missed, missing, strict=True):
-        for begin, end in runs(short):
+    for leg, clearance, short in zip(legs, clearances, missing, strict=True):
+        for begin, end in runs(short > _SHORT):
             steps = round((end - begin) / (2 * _STEP_SECONDS * clip.fps))  # it stands between them for as long as one takes
             evenly = begin + (np.arange(steps) + 0.5) * (end - begin) / max(1, steps)
-            for middle in evenly if steps > 1 else [begin + int(np.argmax(far[begin:end]))]:
+            for middle in evenly if steps > 1 else [begin + int(np.argmax(short[begin:end]))]:
                 half = _STEP_SECONDS * clip.fps / 2
                 room = min([half, *np.abs(np.flatnonzero(pinned) - middle)])
                 if room > 0:

@@ -10,7 +10,7 @@ from .features import facing
 from .smooth import gaussian
 
 _UP = np.array([0.0, 1.0, 0.0])
-_SWAY_SECONDS = 0.25  # what is faster than that is sway of the body, not its way
+SWAY_SECONDS = 0.25  # what is faster than that is sway of the body, not its way
 _CORNER_SECONDS = 0.12  # corners are rounded by this much
 _TURN_SECONDS = 0.2  # and turned into over this time
 _STANDING = 0.3  # metres: a clip that travels less in all is taken to stand, and goes at a steady speed
@@ -52,7 +52,7 @@ def follow(clip: Clip, points: np.ndarray, face: bool = True) -> Clip:
     if len(points) < 2 or not along[-1] > 0.0:
         raise ValueError("A path needs two points that are not in the same place.")
     level = clip.root[:, [0, 2]]
-    way = gaussian(level, _SWAY_SECONDS * clip.fps, keep_ends=True)
+    way = gaussian(level, SWAY_SECONDS * clip.fps, keep_ends=True)
     gone = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(way, axis=0), axis=-1))])
     if gone[-1] < _STANDING:
         gone = np.linspace(0.0, 1.0, len(clip))
@@ -62,7 +62,7 @@ def follow(clip: Clip, points: np.ndarray, face: bool = True) -> Clip:
 
     turn = np.zeros(len(clip))
     if face:
-        faced = gaussian(heading(clip)[:, None], _SWAY_SECONDS * clip.fps)[:, 0]
+        faced = gaussian(heading(clip)[:, None], SWAY_SECONDS * clip.fps)[:, 0]
         turn = _directions(path, clip.fps) + _aside(way, faced) - faced
     sway = np.zeros((len(clip), 3))
     sway[:, [0, 2]] = level - way

@@ -3,10 +3,10 @@
 import numpy as np
 
 from .features import Layout
+from .path import SWAY_SECONDS
 from .skeleton import Skeleton
 from .smooth import gaussian
 
-_SWAY_SECONDS = 0.25  # what is faster than that is sway of the body, not its turn
 _FASTEST = 3.0  # times as fast as the clip turns by itself; beyond that steps are none any more
 
 
@@ -23,7 +23,7 @@ def turned(features: np.ndarray, skeleton: Skeleton, degrees: float, either: boo
     if either and steps.sum() < 0.0:
         degrees = -degrees
     missing = np.sign(degrees) * (degrees - steps.sum())
-    going = np.maximum(gaussian(steps[:, None], _SWAY_SECONDS * skeleton.fps)[:, 0] * np.sign(degrees), 0.0)
+    going = np.maximum(gaussian(steps[:, None], SWAY_SECONDS * skeleton.fps)[:, 0] * np.sign(degrees), 0.0)
     if not going.any():
         return features, abs(float(missing))
     steps += np.sign(degrees) * going * np.clip(missing / going.sum(), -1.0, _FASTEST - 1.0)
